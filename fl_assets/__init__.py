@@ -27,5 +27,4 @@ def __getattr__(name: str) -> Any:
         from fl_assets.core.settings import FederatedLearningConfig
 
         return FederatedLearningConfig
-    message = f"module 'fl_assets' has no attribute {name!r}; it exports {', '.join(__all__)}"
-    raise AttributeError(message)
+    raise AttributeError(f"module 'fl_assets' has no attribute {name!r}; it exports {', '.join(__all__)}")

@@ -130,10 +130,9 @@ class FederatedLearningCoordinator:
             ValueError: the range is empty or outside the partitions.
         """
         if last < first:
-            message = (
+            raise ValueError(
                 f"backfill: the last day {last} is before the first day {first}; give FROM and TO in order"
             )
-            raise ValueError(message)
         days = [first + timedelta(days=back) for back in range((last - first).days + 1)]
         results: list[LearningCycleResult] = []
         for start in range(0, len(days), DAYS_PER_RUN):
@@ -151,8 +150,7 @@ class FederatedLearningCoordinator:
         """
         outcome = self._execute("apply_updates", partition_key=str(day))
         if not outcome.success:
-            message = f"the updates of {day} were not carried out: {failure_of(outcome)}"
-            raise CycleFailedError(message)
+            raise CycleFailedError(f"the updates of {day} were not carried out: {failure_of(outcome)}")
         return self.workspace.warehouse.read_day("applied_updates", day)
 
     def start_background_cycles(
@@ -166,11 +164,11 @@ class FederatedLearningCoordinator:
             RuntimeError: cycles already run, or federated learning is switched off.
         """
         if not self.config.enabled:
-            message = "background cycles: FEDERATED_LEARNING_ENABLED is false; set it to true to let them run"
-            raise RuntimeError(message)
+            raise RuntimeError(
+                "background cycles: FEDERATED_LEARNING_ENABLED is false; set it to true to let them run"
+            )
         if self._thread and self._thread.is_alive():
-            message = "background cycles: they already run in this coordinator; stop them first"
-            raise RuntimeError(message)
+            raise RuntimeError("background cycles: they already run in this coordinator; stop them first")
         self._stop.clear()
         self._thread = threading.Thread(
             target=self._cycle_forever, args=(on_result,), name="fl-assets-cycles", daemon=True
@@ -199,11 +197,10 @@ class FederatedLearningCoordinator:
         for day in (days[0], days[-1]):
             if not DAILY.has_partition_key(str(day)):
                 first = DAILY.get_first_partition_key() or first_partition(self.config)
-                message = (
+                raise ValueError(
                     f"{day} is not a partition: days run from {first} (the first "
                     "with telemetry, or FEDERATED_LEARNING_START_DATE) to today, UTC"
                 )
-                raise ValueError(message)
         alone = len(days) == 1
         tags = {} if alone else range_tags(days[0], days[-1])
         outcome = self._execute("learning_cycle", partition_key=str(days[0]) if alone else None, tags=tags)
@@ -218,8 +215,7 @@ class FederatedLearningCoordinator:
             CycleLog(self.workspace.warehouse, clock=self._clock).fail_open(outcome.run_id, reason)
             notify_failure(self.config, outcome.run_id, days[-1], reason)
             of_days = f"{days[0]}{f' to {days[-1]}' if len(days) > 1 else ''}"
-            message = f"the learning cycle of {of_days} failed: {reason}"
-            raise CycleFailedError(message)
+            raise CycleFailedError(f"the learning cycle of {of_days} failed: {reason}")
         return [result for result in results if result]
 
     def _execute(self, job: str, **given: Any) -> dg.ExecuteInProcessResult:
@@ -289,23 +285,24 @@ def dagster_home(config: FederatedLearningConfig) -> Path:
     named = os.environ.get("DAGSTER_HOME")
     home = Path(named) if named else config.data_path / "dagster"
     if glob.escape(str(home.absolute())) != str(home.absolute()):
-        message = (
+        raise SettingsError(
             f"{home.absolute()}: Dagster takes [, * and ? in the path of its home for a pattern, and would "
             "not find its settings there; name a folder without them in DAGSTER_HOME"
         )
-        raise SettingsError(message)
     if not named:
         return prepare_home(config)
     if not home.is_absolute():
-        message = f"DAGSTER_HOME='{named}': must be an absolute path; try '{home.resolve()}', or unset it"
-        raise SettingsError(message)
+        raise SettingsError(
+            f"DAGSTER_HOME='{named}': must be an absolute path; try '{home.resolve()}', or unset it"
+        )
     if not (home / "dagster.yaml").exists():
         try:
             home.mkdir(parents=True, exist_ok=True)
             write_atomically(home / "dagster.yaml", _own_settings().encode())
         except OSError as error:
-            message = f"DAGSTER_HOME='{named}': no dagster.yaml can be made there ({error.strerror})"
-            raise SettingsError(message) from error
+            raise SettingsError(
+                f"DAGSTER_HOME='{named}': no dagster.yaml can be made there ({error.strerror})"
+            ) from error
     return home
 
 
@@ -352,17 +349,15 @@ def _open_postgres(home: Path) -> None:
     try:
         from dagster_postgres.utils import DagsterPostgresException
     except ImportError as error:
-        message = (
+        raise SettingsError(
             f"{POSTGRES}: needs the [postgres] extra; install it (pip install "
             "'fl-assets[postgres]'), or unset the variable"
-        )
-        raise SettingsError(message) from error
+        ) from error
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             instance.get_runs(limit=1)
     except DagsterPostgresException as error:
-        message = (
+        raise SettingsError(
             f"{POSTGRES}=(not shown): PostgreSQL cannot be used "
             f"({first_line(str(error.__cause__))}); fix it, or unset it"
-        )
-        raise SettingsError(message) from error
+        ) from error

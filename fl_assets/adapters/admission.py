@@ -122,8 +122,7 @@ _SHOWN_CHARS = 600  # of a value in a refusal
 def broken_rule(rule: str, subject: str, expected: str, actual: str) -> Violation:
     """Return a refusal by name; its rule must be one of `ADMISSION_RULES`."""
     if rule not in ADMISSION_RULES:
-        message = f"no admission rule is named {rule!r}"
-        raise KeyError(message)
+        raise KeyError(f"no admission rule is named {rule!r}")
     words = {"subject": subject, "expected": expected, "actual": actual}
     return Violation(rule=rule, **{name: _shown(text) for name, text in words.items()})
 

@@ -56,8 +56,7 @@ class AdapterFolder:
         try:
             descriptor = os.open(self.root, FOLDER_FLAGS)
         except OSError as error:
-            message = f"{self.root} must be a folder and no link: {error.strerror}"
-            raise AdapterStoreError(message) from error
+            raise AdapterStoreError(f"{self.root} must be a folder and no link: {error.strerror}") from error
         try:
             yield descriptor
         finally:
@@ -71,8 +70,7 @@ class AdapterFolder:
             with found as folder:
                 yield folder
         except FileNotFoundError as error:
-            message = f"{adapter_id} is not installed below {self.root}"
-            raise AdapterStoreError(message) from error
+            raise AdapterStoreError(f"{adapter_id} is not installed below {self.root}") from error
 
     @contextmanager
     def version(self, root: int, adapter_id: str, version: str) -> Generator[int]:
@@ -80,11 +78,10 @@ class AdapterFolder:
         version_key(version)
         with self.adapter(root, adapter_id) as adapter:
             if version not in versions_in(adapter):
-                message = (
+                raise AdapterStoreError(
                     f"{adapter_id} {version} is not installed below {self.root}; installed are "
                     f"{', '.join(versions_in(adapter)) or 'none'}"
                 )
-                raise AdapterStoreError(message)
             with opened(adapter, version) as folder:
                 yield folder
 
@@ -118,8 +115,9 @@ def opened(parent: int, name: str) -> Generator[int]:
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):  # the errors for a link
             raise
-        message = f"{name} in the folder of adapters is a link or a file; must be a folder"
-        raise AdapterStoreError(message) from error
+        raise AdapterStoreError(
+            f"{name} in the folder of adapters is a link or a file; must be a folder"
+        ) from error
     try:
         yield descriptor
     finally:
@@ -138,8 +136,7 @@ def read_only(folder: int, name: str) -> Generator[BufferedReader]:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            message = f"{name} is no plain file of a single name"
-            raise ValueError(message)
+            raise ValueError(f"{name} is no plain file of a single name")
         yield file
 
 
@@ -165,11 +162,11 @@ def current_version(folder: int, shown: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        message = f"{shown / CURRENT} must be a link to a version: {error.strerror}"
-        raise AdapterStoreError(message) from error
+        raise AdapterStoreError(f"{shown / CURRENT} must be a link to a version: {error.strerror}") from error
     if target not in versions_in(folder):
-        message = f"{shown / CURRENT} leads to {target!r}, which is no installed version; remove it"
-        raise AdapterStoreError(message)
+        raise AdapterStoreError(
+            f"{shown / CURRENT} leads to {target!r}, which is no installed version; remove it"
+        )
     return target
 
 

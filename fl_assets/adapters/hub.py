@@ -97,8 +97,9 @@ class HubSource:
         ).rstrip("/")
         parts = urlsplit(self._endpoint)
         if parts.username or parts.password:
-            message = f"HF_ENDPOINT {place(self._endpoint)} must hold no user and no password; set HF_TOKEN"
-            raise FetchError(message)
+            raise FetchError(
+                f"HF_ENDPOINT {place(self._endpoint)} must hold no user and no password; set HF_TOKEN"
+            )
         known = _HUB_HOSTS if parts.hostname in ("huggingface.co", "hf.co") else ()
         self._web = web or Web((names_of(self._endpoint)[1], *known, *hosts))
         self.name = place(self._endpoint)
@@ -153,11 +154,9 @@ class HubSource:
             files = {str(one["rfilename"]): one.get("size") for one in info["siblings"] or ()}
             commit = str(info["sha"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            message = f"{self.name}: {type(error).__name__} for {repo}"
-            raise FetchError(message) from None
+            raise FetchError(f"{self.name}: {type(error).__name__} for {repo}") from None
         if COMMIT.fullmatch(commit) is None:
-            message = f"{self.name}: names no commit of {repo}"
-            raise FetchError(message)
+            raise FetchError(f"{self.name}: names no commit of {repo}")
         return _Listing(
             commit, {name: size if isinstance(size, int) else None for name, size in files.items()}
         )
@@ -168,8 +167,7 @@ class HubSource:
 
     def _check_online(self) -> None:
         if huggingface_hub.is_offline_mode():
-            message = f"{self.name}: not asked, for HF_HUB_OFFLINE is set"
-            raise FetchError(message)
+            raise FetchError(f"{self.name}: not asked, for HF_HUB_OFFLINE is set")
 
     def _small(self, repo: str, commit: str, name: str, limit: int) -> bytes:
         buffer = io.BytesIO()
@@ -186,8 +184,7 @@ class HubSource:
             "X-Repo-Commit", commit
         )
         if answered != commit:
-            message = f"{self.name}: {name} of commit {answered[:40]} in place of {commit}"
-            raise FetchError(message)
+            raise FetchError(f"{self.name}: {name} of commit {answered[:40]} in place of {commit}")
 
 
 class _Listing:

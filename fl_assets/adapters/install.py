@@ -102,11 +102,10 @@ class Installer:
 
     def _remove_damaged(self, root: int, folder: int, name: str, version: str) -> None:
         if current_version(folder, self._folder.root / name) == version:
-            message = (
+            raise AdapterStoreError(
                 f"{self._folder.root / name / version} is in use and damaged; roll back first "
                 "(fl-assets rollback), then stage it again"
             )
-            raise AdapterStoreError(message)
         discard(root, folder, version)
 
     def _prune(self, root: int, folder: int, name: str, memory: VersionMemory, fresh: str) -> None:

@@ -81,16 +81,14 @@ class AdapterManifest(Record):
     @classmethod
     def _skills_are_words(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if bad := [skill for skill in value if re.fullmatch(r"[a-z][a-z0-9_]{0,63}", skill) is None]:
-            message = f"skill {bad[0]!r} must be a lower-case word"
-            raise ValueError(message)
+            raise ValueError(f"skill {bad[0]!r} must be a lower-case word")
         return value
 
     @field_validator("files")
     @classmethod
     def _files_are_the_two(cls, value: tuple[AdapterFile, ...]) -> tuple[AdapterFile, ...]:
         if tuple(file.name for file in value) != FILES:
-            message = f"must be {' and '.join(FILES)}, in this order"
-            raise ValueError(message)
+            raise ValueError(f"must be {' and '.join(FILES)}, in this order")
         return value
 
     @property
@@ -121,8 +119,7 @@ def parse_manifest(content: bytes) -> AdapterManifest:
     """
     content = content.removesuffix(b"\n")
     if len(content) > MANIFEST_BYTES:
-        message = f"has {len(content)} bytes, more than {MANIFEST_BYTES}"
-        raise ManifestError(message)
+        raise ManifestError(f"has {len(content)} bytes, more than {MANIFEST_BYTES}")
     try:
         manifest = AdapterManifest.model_validate_json(content)
     except ValidationError as error:
@@ -131,8 +128,7 @@ def parse_manifest(content: bytes) -> AdapterManifest:
         message = f"{where}: {first['msg'].removeprefix('Value error, ')}" if where else first["msg"]
         raise ManifestError(message[:300]) from None
     if canonical_record(manifest) != content:
-        message = "is not in canonical form (sorted keys, no blanks, no key twice)"
-        raise ManifestError(message)
+        raise ManifestError("is not in canonical form (sorted keys, no blanks, no key twice)")
     return manifest
 
 
@@ -168,10 +164,9 @@ def version_key(version: str) -> tuple[int, int, int]:
         ValueError: it is not one to three numbers of at most six digits.
     """
     if VERSION.fullmatch(version) is None:
-        message = (
+        raise ValueError(
             f"version {version[:40]!r} must be one to three numbers of at most six digits with "
             "dots, e.g. 1.2.0"
         )
-        raise ValueError(message)
     first, second, third, *_ = [*map(int, version.split(".")), 0, 0]
     return first, second, third

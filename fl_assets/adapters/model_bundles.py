@@ -28,19 +28,18 @@ def open_verifier(key: Path) -> BundleVerifier:
     try:
         from model_signing import hashing, verifying  # ty: ignore[import-not-found] - of the extra [oms]
     except ImportError as error:
-        message = (
+        raise KeyFileError(
             f"{key} is set as the key of model-signing bundles, but model-signing cannot be "
             f"imported ({error}); install fl-assets[oms], or unset it"
-        )
-        raise KeyFileError(message) from error
+        ) from error
     try:
         verifying.Config().use_elliptic_key_verifier(public_key=key)
     except OSError as error:
-        message = f"{key} cannot be read: {error.strerror}"
-        raise KeyFileError(message) from error
+        raise KeyFileError(f"{key} cannot be read: {error.strerror}") from error
     except Exception as error:  # the library raises several kinds: no PEM, another kind of key or curve
-        message = f"{key} is no public key of curve P-256, P-384 or P-521 in PEM, as model-signing needs"
-        raise KeyFileError(message) from error
+        raise KeyFileError(
+            f"{key} is no public key of curve P-256, P-384 or P-521 in PEM, as model-signing needs"
+        ) from error
 
     class Whole(hashing.Config):
         """Hashes exactly the wanted files, whatever a bundle excludes."""
@@ -57,8 +56,7 @@ def open_verifier(key: Path) -> BundleVerifier:
             found = super().hash(model_path, **given)
             hashes = {one.identifier: one.digest.digest_hex for one in found.resource_descriptors()}
             if hashes != self._wanted:
-                message = "the files are not those of the manifest"
-                raise ValueError(message)
+                raise ValueError("the files are not those of the manifest")
             return found
 
     def problem(folder: Path, hashes: Mapping[str, str], bundle: bytes) -> str:

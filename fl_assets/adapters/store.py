@@ -297,12 +297,10 @@ class AdapterStore:
             with self._folder.adapter(root, adapter_id) as folder:
                 before = current_version(folder, self.root / name)
                 if before is None:
-                    message = f"{adapter_id} is off; there is nothing to roll back"
-                    raise AdapterStoreError(message)
+                    raise AdapterStoreError(f"{adapter_id} is off; there is nothing to roll back")
                 target = previous_version(memory, before, versions_in(folder)) if to is None else to
             if target == before:
-                message = f"{adapter_id} {before} is in use already"
-                raise AdapterStoreError(message)
+                raise AdapterStoreError(f"{adapter_id} {before} is in use already")
             if target is not None:
                 with self._folder.version(root, adapter_id, target) as folder:
                     if problems := self._examiner.examine(folder)[1]:

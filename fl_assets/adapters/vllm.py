@@ -37,8 +37,7 @@ class LoraServer:
         if name not in self.names():
             self._call("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
         if name not in self.names():
-            message = f"{self._url} took {name} and does not list it"
-            raise LoraServerError(message)
+            raise LoraServerError(f"{self._url} took {name} and does not list it")
 
     def unload(self, name: str) -> None:
         """Unload an adapter if it is loaded.
@@ -58,8 +57,7 @@ class LoraServer:
         try:
             return {entry["id"] for entry in json.loads(self._call("/v1/models", None))["data"]}
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            message = f"{self._url}/v1/models is no list of models"
-            raise LoraServerError(message) from error
+            raise LoraServerError(f"{self._url}/v1/models is no list of models") from error
 
     def _call(self, path: str, body: dict[str, Any] | None) -> bytes:
         content = None if body is None else json.dumps(body).encode()
@@ -70,9 +68,7 @@ class LoraServer:
                 method, self._url + path, deadline=deadline, limit=_MOST_BYTES, body=content, headers=given
             )
         except HttpError as error:
-            message = f"{self._url}{path} cannot be reached: {error}"
-            raise LoraServerError(message) from None
+            raise LoraServerError(f"{self._url}{path} cannot be reached: {error}") from None
         if not 200 <= answer.status < 300:
-            message = f"{self._url}{path} answered HTTP {answer.status}"
-            raise LoraServerError(message)
+            raise LoraServerError(f"{self._url}{path} answered HTTP {answer.status}")
         return answer.content

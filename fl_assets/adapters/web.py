@@ -62,14 +62,12 @@ class Web:
         """
         parts = split_url(url)
         if parts is None:
-            message = "an address that is no URL"
-            raise FetchError(message)
+            raise FetchError("an address that is no URL")
         if parts.scheme not in ("http", "https") or parts.username or parts.password or not self.allows(url):
-            message = (
+            raise FetchError(
                 f"{place(url)} is no allowed host ({', '.join(self._hosts)}); "
                 "FEDERATED_LEARNING_ADAPTER_HOSTS adds some"
             )
-            raise FetchError(message)
 
     def allows(self, url: str) -> bool:
         """Whether the URL's host, or host and port, is among the allowed ones."""
@@ -119,8 +117,7 @@ class Web:
             words = f"{error} ({ATTEMPTS} attempts)" if error.may_pass else str(error)
             if (error.after or 0) > MAX_WAIT_SECS:
                 words = f"asks for a pause of {error.after:.0f} s, longer than {MAX_WAIT_SECS:.0f}"
-            message = f"{place(url)}: {words}"
-            raise FetchError(message) from None
+            raise FetchError(f"{place(url)}: {words}") from None
 
     def _once(
         self, url: str, target: BinaryIO, *, headers: Mapping[str, str] | None, **given: Any
@@ -144,8 +141,9 @@ class Web:
         try:
             return min(secs, self._all.left()) if self._all else secs
         except TimeoutError:
-            message = f"the source took more than {self._all.secs:.0f} s altogether" if self._all else ""
-            raise HttpError(message) from None
+            raise HttpError(
+                f"the source took more than {self._all.secs:.0f} s altogether" if self._all else ""
+            ) from None
 
     def _pause(self, secs: float) -> None:
         self._sleep(self._left(secs))
@@ -159,8 +157,7 @@ class Web:
         following = joined(url, location)
         self.check_url(following)
         if url.startswith("https:") and not following.startswith("https:"):
-            message = f"{place(url)} redirects from https to {place(following)} without"
-            raise FetchError(message)
+            raise FetchError(f"{place(url)} redirects from https to {place(following)} without")
         return following
 
 

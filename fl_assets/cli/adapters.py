@@ -98,11 +98,10 @@ def verify(
     with adapter_errors():
         installed = [one.path for one in store.installed() if one.adapter_id == what]
         if not installed and not Path(what).is_dir():
-            message = (
+            raise CommandError(
                 f"{what} is neither an installed adapter nor a folder; installed are "
                 f"{', '.join(sorted({one.adapter_id for one in store.installed()})) or 'none'}"
             )
-            raise CommandError(message)
         verdicts = [store.examine(path, now=now_utc()) for path in installed or [Path(what)]]
     if as_json:
         show_json([one.model_dump(mode="json") for one in verdicts])

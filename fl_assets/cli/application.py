@@ -58,8 +58,9 @@ def parse_day(text: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
-        message = f"{text!r} is no day; write it as YYYY-MM-DD, or today or yesterday (UTC)"
-        raise typer.BadParameter(message) from None
+        raise typer.BadParameter(
+            f"{text!r} is no day; write it as YYYY-MM-DD, or today or yesterday (UTC)"
+        ) from None
 
 
 DAY = "YYYY-MM-DD"
@@ -185,12 +186,11 @@ def check_address_space() -> None:
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < MIN_ADDRESS_SPACE:
-        message = (
+        raise CommandError(
             f"the address space is limited to {limit // 2**20} MiB (ulimit -v), and at least "
             f"{MIN_ADDRESS_SPACE // 2**20} are needed, most of which is never used; lift that limit, and "
             "bound memory by FEDERATED_LEARNING_MEMORY_MB or by a container"
         )
-        raise CommandError(message)
 
 
 def report_of(wanted: date | None) -> "tuple[Workspace, Report]":
@@ -203,19 +203,16 @@ def report_of(wanted: date | None) -> "tuple[Workspace, Report]":
     known = "select distinct event_date as day from failure_patterns order by day"
     days = [row["day"] for row in space.warehouse.rows(known)]
     if not days:
-        message = (
+        raise CommandError(
             f"nothing has been learned yet in {space.settings.warehouse_path}: run `fl-assets cycle` first"
         )
-        raise CommandError(message)
     if wanted and wanted > now_utc().date():
-        message = f"{wanted} has not begun (analysed: {days[0]} to {days[-1]})"
-        raise CommandError(message)
+        raise CommandError(f"{wanted} has not begun (analysed: {days[0]} to {days[-1]})")
     if wanted and wanted not in days:
-        message = (
+        raise CommandError(
             f"{wanted} has not been analysed: run `fl-assets cycle --date {wanted}` first "
             f"(analysed: {days[0]} to {days[-1]})"
         )
-        raise CommandError(message)
     return space, build_report(space.report.rows(wanted or days[-1]))
 
 
@@ -232,5 +229,4 @@ def one_of(begin: str, ids: Sequence[str], what: str, command: str) -> str:
         return found[0]
     shown = ", ".join(found[:_LISTED]) + (" …" if len(found) > _LISTED else "")
     counted = f"{begin!r} matches {len(found)} {what}" if found else f"{begin!r} matches none of the {what}"
-    message = f"{counted}{f': {shown}' if found else f'; `{command}` lists them'}"
-    raise CommandError(message)
+    raise CommandError(f"{counted}{f': {shown}' if found else f'; `{command}` lists them'}")

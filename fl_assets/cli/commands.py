@@ -153,8 +153,7 @@ def simulate(
         if if_empty:
             say(f"telemetry: {out} has files already; nothing simulated")
             return
-        message = f"simulate: {out} is not empty; give another --out, or remove its files first"
-        raise CommandError(message)
+        raise CommandError(f"simulate: {out} is not empty; give another --out, or remove its files first")
     last = end or now_utc().date() - timedelta(days=1)
     with status(f"simulating {nodes} nodes over {days} days") as progress:
         report = write_fleet(
@@ -285,10 +284,9 @@ def explain(
     listing = f"fl-assets patterns --all --date {content.day}"
     if not any(one.startswith(pattern_id) for one in ids):
         search = f"fl-assets patterns {shlex.quote(pattern_id)}"
-        message = (
+        raise CommandError(
             f"{pattern_id!r} is no id of {content.day}; `{search}` looks for it in texts, codes and nodes"
         )
-        raise CommandError(message)
     wanted = ids[one_of(pattern_id, list(ids), f"patterns of {content.day}", listing)]
     found = [one for one in content.patterns if one.pattern_id == wanted]
     show_pattern(found[0], content, as_json=as_json)

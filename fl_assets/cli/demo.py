@@ -42,8 +42,9 @@ def demo(
 
     config = FederatedLearningConfig.from_env()
     if isinstance(config.telemetry_path, str):
-        message = f"demo: {config.telemetry_path} is a bucket; name a folder as the place of telemetry"
-        raise CommandError(message)
+        raise CommandError(
+            f"demo: {config.telemetry_path} is a bucket; name a folder as the place of telemetry"
+        )
     state, telemetry = config.data_path / STATE_FILE, config.telemetry_folder
     if not state.exists() and any(path.is_file() for path in telemetry.rglob("*")):
         say(f"telemetry: {telemetry} has files already; nothing simulated")
@@ -129,8 +130,7 @@ class DemoRun:
         try:
             self._coordinator.run_learning_cycle(day)
         except CycleFailedError as error:
-            message = f"{error}; run it again to go on with this day"
-            raise CommandError(message) from error
+            raise CommandError(f"{error}; run it again to go on with this day") from error
         except InsufficientData:
             return
         if index + 1 >= self._demo.first_approval_after_days:

@@ -58,8 +58,9 @@ def export(
         chosen = [one for one in found if one.improvement_id.startswith(playbook_id)]
     if not chosen:
         which = f"begins with {playbook_id!r}" if playbook_id else "is ready"
-        message = f"export: no playbook of {day} {which}; `fl-assets playbooks --date {day}` lists them"
-        raise CommandError(message)
+        raise CommandError(
+            f"export: no playbook of {day} {which}; `fl-assets playbooks --date {day}` lists them"
+        )
     if format_ is ExportFormat.MARKDOWN:
         deadline = Deadline(DEADLINE_SECS)
         texts = []
@@ -76,8 +77,9 @@ def export(
         known = space.patterns.cases(day, window, min_nodes=least, most=most)
         cases = [one for one in known if one.family_id in families]
         if not cases:
-            message = f"export: no failed call of these playbooks has {least} nodes that may be named"
-            raise CommandError(message)
+            raise CommandError(
+                f"export: no failed call of these playbooks has {least} nodes that may be named"
+            )
         text = written(cases, format_.value, f"fleet-failures-{day}")
     if out is None:
         sys.stdout.write(text)

@@ -31,8 +31,7 @@ def inspect(
     from fl_assets.events.inspect import inspect as look_at
 
     if not path.exists():
-        message = f"inspect: {path} is not there"
-        raise CommandError(message)
+        raise CommandError(f"inspect: {path} is not there")
     settings = FederatedLearningConfig.from_env()
     with status("reading") as say:
         found = look_at(path, settings, say)

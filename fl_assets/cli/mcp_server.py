@@ -42,8 +42,9 @@ def mcp() -> None:
     Example: fl-assets mcp
     """
     if find_spec("mcp") is None:
-        message = "mcp: the Model Context Protocol SDK is not installed; pip install 'fl_assets[mcp]'"
-        raise CommandError(message)
+        raise CommandError(
+            "mcp: the Model Context Protocol SDK is not installed; pip install 'fl_assets[mcp]'"
+        )
     server().run("stdio")
 
 
@@ -128,8 +129,7 @@ def _one(rows: Iterable[Any], key: str, wanted: str) -> list[Any]:
     found = [one for one in rows if getattr(one, key).startswith(wanted)]
     found = [one for one in found if getattr(one, key) == wanted] or found
     if len(found) != 1 or not wanted:
-        message = f"{len(found)} begin with {wanted[:80]!r}; exactly one must"
-        raise _refusal(message)
+        raise _refusal(f"{len(found)} begin with {wanted[:80]!r}; exactly one must")
     return found
 
 

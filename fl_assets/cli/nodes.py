@@ -38,19 +38,18 @@ def take_release(
     from fl_assets.updates.release import ReleaseRefusedError
 
     if not trusted.is_dir():
-        message = (
+        raise CommandError(
             f"take-release: --trusted '{trusted}' is no folder; put the coordinator's public key "
             "there as NAME.pem"
         )
-        raise CommandError(message)
     try:
         taken = take(release, memory, TrustedKeys(trusted), channel=channel, now=datetime.now(UTC))
     except (ReleaseRefusedError, KeyFileError) as error:
-        message = f"take-release: {error}"
-        raise CommandError(message) from error
+        raise CommandError(f"take-release: {error}") from error
     except OSError as error:
-        message = f"take-release: {error.filename or release} cannot be read or written: {error.strerror}"
-        raise CommandError(message) from error
+        raise CommandError(
+            f"take-release: {error.filename or release} cannot be read or written: {error.strerror}"
+        ) from error
     values = {name: json.loads(text) for name, text in taken.for_node(node).items()}
     fields: dict[str, Any] = {"node_id": node, "channel": taken.channel, "sequence": taken.sequence}
     fields |= {"expires_at": taken.expires_at.isoformat(), "values": values}
@@ -97,11 +96,9 @@ def summarize(
     from fl_assets.workspace import Workspace
 
     if day and (from_ or to):
-        message = "summarize: give either --day, or --from and --to"
-        raise CommandError(message)
+        raise CommandError("summarize: give either --day, or --from and --to")
     if to and not from_:
-        message = "summarize: --to needs --from"
-        raise CommandError(message)
+        raise CommandError("summarize: --to needs --from")
     space = Workspace(settings_of_inputs())
     yesterday = now_utc().date() - timedelta(days=1)
     node = NodeSummaries(space.settings, space.engine)
@@ -112,8 +109,9 @@ def summarize(
             days = node.days(first, last) if first else [day or yesterday]
             summaries = [node.summarize_day(each) for each in days]
         if not summaries:
-            message = f"summarize: no events from {first} to {last} are in {space.settings.lake_path}"
-            raise CommandError(message)
+            raise CommandError(
+                f"summarize: no events from {first} to {last} are in {space.settings.lake_path}"
+            )
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, b"".join(one.line + b"\n" for one in summaries))
     except (SummaryError, KeyFileError) as error:

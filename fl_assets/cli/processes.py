@@ -94,11 +94,10 @@ def _hold(home: Path, stack: ExitStack) -> None:
     try:
         stack.enter_context(locked(home / ".serving", wait_secs=0))
     except LockBusyError as error:
-        message = (
+        raise ServeError(
             f"{home} is served by another `make dev` or `fl-assets dev`; stop that one, or give this "
             "one data of its own (FEDERATED_LEARNING_DATA_PATH)"
-        )
-        raise ServeError(message) from error
+        ) from error
 
 
 def script(name: str) -> str:
@@ -129,15 +128,15 @@ def _wait_for(path: Path, running: dict[str, subprocess.Popen[bytes]]) -> None:
             if probe.connect_ex(str(path)) == 0:
                 return
         time.sleep(0.1)
-    message = f"the code server did not start within {START_SECS:.0f} s"
-    raise ServeError(message)
+    raise ServeError(f"the code server did not start within {START_SECS:.0f} s")
 
 
 def _check(running: dict[str, subprocess.Popen[bytes]]) -> None:
     for name, process in running.items():
         if process.poll() is not None:
-            message = f"the {name} ended with exit code {process.returncode}; what it printed says why"
-            raise ServeError(message)
+            raise ServeError(
+                f"the {name} ended with exit code {process.returncode}; what it printed says why"
+            )
 
 
 def _interrupt() -> NoReturn:

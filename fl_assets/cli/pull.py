@@ -38,12 +38,12 @@ def pull(
     space = Workspace(FederatedLearningConfig.from_env())
     known = ", ".join(source.name for source in space.sources)
     if not known:
-        message = "pull: no sources; name a file of them in FEDERATED_LEARNING_SOURCES_PATH (docs/connect.md)"
-        raise CommandError(message)
+        raise CommandError(
+            "pull: no sources; name a file of them in FEDERATED_LEARNING_SOURCES_PATH (docs/connect.md)"
+        )
     chosen = [source for source in space.sources if name in (None, source.name)]
     if not chosen:
-        message = f"pull: no source is called {name!r}; there are: {known}"
-        raise CommandError(message)
+        raise CommandError(f"pull: no source is called {name!r}; there are: {known}")
     day = date_ or now_utc().date() - timedelta(days=1)
     with status(f"pulling {day}") as progress:
         found = [space.pull.day(source, day, progress) for source in chosen]

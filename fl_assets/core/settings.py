@@ -32,8 +32,7 @@ def _as_switch(value: Any) -> Any:
     word = str(value).strip().lower()
     if word in _TRUE | _FALSE:
         return word in _TRUE
-    message = "must be one of 1/true/yes/on or 0/false/no/off, in any case"
-    raise ValueError(message)
+    raise ValueError("must be one of 1/true/yes/on or 0/false/no/off, in any case")
 
 
 Switch = Annotated[bool, BeforeValidator(_as_switch)]
@@ -58,11 +57,10 @@ def _as_place(value: Any) -> Any:
         return Path(value.removeprefix("file://"))
     if _REMOTE.fullmatch(value) and "/.." not in value:
         return value.rstrip("/")
-    message = (
+    raise ValueError(
         "must be a folder, or a URL like s3://bucket/prefix, gs://bucket/prefix or "
         "az://account/container/prefix that holds no user, password or query"
     )
-    raise ValueError(message)
 
 
 def plain_url(value: str) -> str:
@@ -80,8 +78,9 @@ def plain_url(value: str) -> str:
         or parts.query
         or parts.fragment
     ):
-        message = "must be a URL that starts with https:// or http:// and holds no user, password or query"
-        raise ValueError(message)
+        raise ValueError(
+            "must be a URL that starts with https:// or http:// and holds no user, password or query"
+        )
     return value.rstrip("/")
 
 
@@ -346,21 +345,19 @@ class FederatedLearningConfig(BaseSettings):
         divides_a_day = value <= DAY_SECS and DAY_SECS % value == 0 and value % 60 == 0
         if whole_days or divides_a_day:
             return value
-        message = (
+        raise ValueError(
             f"must be a multiple of {DAY_SECS} (a day), or a whole number of minutes that divides "
             "it (e.g. 3600, 21600)"
         )
-        raise ValueError(message)
 
     @field_validator("data_path")
     @classmethod
     def _databases_can_be_opened_there(cls, value: Path) -> Path:
         if re.search("[?]|%[0-9A-Fa-f]{2}", str(value.absolute())):
-            message = (
+            raise ValueError(
                 "must be an absolute path without ?, and without % before two hexadecimal digits, which "
                 "DuckDB and Dagster's SQLite take for options and escapes"
             )
-            raise ValueError(message)
         return value
 
     @field_validator("adapter_url", "vllm_url", "writer_url")
@@ -373,15 +370,13 @@ class FederatedLearningConfig(BaseSettings):
     def _webhook_is_a_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or value.get_secret_value().startswith(("https://", "http://")):
             return value
-        message = "must be a URL that starts with https:// or http://"
-        raise ValueError(message)
+        raise ValueError("must be a URL that starts with https:// or http://")
 
     @field_validator("trace_url")
     @classmethod
     def _trace_url_is_a_link(cls, value: str) -> str:
         if value and not (value.startswith(("https://", "http://")) and "{trace_id}" in value):
-            message = "must be a URL that starts with https:// or http:// and has {trace_id} in it"
-            raise ValueError(message)
+            raise ValueError("must be a URL that starts with https:// or http:// and has {trace_id} in it")
         return value
 
     @field_validator("dagster_postgres_url")
@@ -401,22 +396,20 @@ class FederatedLearningConfig(BaseSettings):
             is_url = False
         if value is None or is_url:
             return value
-        message = (
+        raise ValueError(
             "must be a URL like postgresql+psycopg2://user:password@host:5432/database, special "
             "characters of the password in the form %40"
         )
-        raise ValueError(message)
 
     @field_validator("retention_days")
     @classmethod
     def _retention_spans_a_window(cls, value: int, info: ValidationInfo) -> int:
         window = info.data.get("max_window_days", 0)
         if 0 < value < window:
-            message = (
+            raise ValueError(
                 f"must be 0 (keep forever) or at least {PREFIX}MAX_WINDOW_DAYS ({window}), since a "
                 "window is recounted"
             )
-            raise ValueError(message)
         return value
 
     @classmethod

@@ -42,12 +42,11 @@ def refresh(url: str, folder: Path, progress: Callable[[str], None] = lambda _: 
             listed = objects.listed()
             return _fetch(objects, listed, folder, progress)
         except (BaseError, FileNotFoundError, ValueError) as error:
-            message = (
+            raise LakeError(
                 f"{url} cannot be read as the folder of telemetry: {first_words(error)}. Check that the "
                 "bucket exists, and the credentials and the endpoint in the environment "
                 "(AWS_*, GOOGLE_*, AZURE_*)"
-            )
-            raise LakeError(message) from None
+            ) from None
 
 
 def _fetch(objects: Any, listed: list[Any], folder: Path, progress: Callable[[str], None]) -> int:
@@ -57,11 +56,10 @@ def _fetch(objects: Any, listed: list[Any], folder: Path, progress: Callable[[st
     new = [one for one in listed if one.key in version and held.get(one.key) != version[one.key]]
     needed = sum(one.size for one in new)
     if needed + KEPT_FREE > (free := shutil.disk_usage(folder).free):
-        message = (
+        raise LakeError(
             f"{objects.url} has {needed / 1e9:.1f} GB of new telemetry, and {folder} has room for "
             f"{max(0, free - KEPT_FREE) / 1e9:.1f}: make room, or name a longer prefix"
         )
-        raise LakeError(message)
     try:
         for number, one in enumerate(new, 1):
             progress(f"fetching file {number:,} of {len(new):,}")

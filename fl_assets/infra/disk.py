@@ -130,8 +130,7 @@ def _wait_for(descriptor: int, kind: int, path: Path, wait_secs: float) -> None:
             if (turn := os.fstat(descriptor).st_mtime_ns) != seen:
                 since, seen = time.monotonic(), turn
             if time.monotonic() - since >= wait_secs:
-                message = f"another process has held {path} for {wait_secs:.0f} s"
-                raise LockBusyError(message) from error
+                raise LockBusyError(f"another process has held {path} for {wait_secs:.0f} s") from error
             time.sleep(min(_POLL_SECS, wait_secs))
 
 

@@ -61,17 +61,15 @@ def connect(
                 lambda: stack.enter_context(_opened(path.absolute(), folders, is_read_only=is_read_only))
             )
         except RetryError as error:
-            message = (
+            raise WarehouseBusyError(
                 f"{path} is in use: waited {wait_secs:.0f} s for it, one process at a time may open it "
                 f"({error.last_attempt.exception()})"
-            )
-            raise WarehouseBusyError(message) from error
+            ) from error
         except duckdb.Error as error:
-            message = (
+            raise WarehouseFileError(
                 f"{path} cannot be opened as a DuckDB file: {error}. Run `fl-assets rebuild`: it moves "
                 "the file aside and makes it again from the Parquet beside it."
-            )
-            raise WarehouseFileError(message) from error
+            ) from error
         yield connection
 
 
@@ -113,8 +111,9 @@ def _alone(path: Path) -> Iterator[None]:
     """Keep another thread from opening a file, which the lock on it would not."""
     with _changing:
         if path in _open:
-            message = f"Could not set lock on {path}: another thread of this process has it open"
-            raise duckdb.IOException(message)
+            raise duckdb.IOException(
+                f"Could not set lock on {path}: another thread of this process has it open"
+            )
         _open.add(path)
     try:
         yield

@@ -137,14 +137,12 @@ def exchange(
             response.status, response.headers, buffer.getvalue() if isinstance(buffer, io.BytesIO) else b""
         )
     except TimeoutError:
-        message = f"too slow: not over within {deadline.secs:.0f} s"
-        raise HttpError(message) from None
+        raise HttpError(f"too slow: not over within {deadline.secs:.0f} s") from None
     except (OSError, http.client.HTTPException) as error:
         may_pass = not isinstance(error, ssl.SSLCertVerificationError | http.client.InvalidURL)
         raise HttpError(f"no connection ({type(error).__name__})", may_pass=may_pass) from None
     except ValueError:
-        message = "not a URL"
-        raise HttpError(message) from None
+        raise HttpError("not a URL") from None
     finally:
         if connection is not None:
             connection.hang_up()
@@ -202,8 +200,7 @@ def _announced(headers: Message, limit: int, *, exact: bool) -> int | None:
     promised = headers.get("Content-Length", "")
     expected = int(promised) if re.fullmatch(r"[0-9]{1,18}", promised) else None
     if (expected or 0) > limit or (exact and expected not in (None, limit)):
-        message = f"announces {promised} bytes, {'not' if exact else 'more than'} {limit}"
-        raise HttpError(message)
+        raise HttpError(f"announces {promised} bytes, {'not' if exact else 'more than'} {limit}")
     return expected
 
 
@@ -212,8 +209,7 @@ def _copy(response: http.client.HTTPResponse, target: BinaryIO, limit: int) -> i
     while chunk := response.read1(min(_CHUNK, limit + 1 - got)):
         got += len(chunk)
         if got > limit:
-            message = f"sends more than {limit} bytes"
-            raise HttpError(message)
+            raise HttpError(f"sends more than {limit} bytes")
         target.write(chunk)
     return got
 

@@ -32,8 +32,7 @@ def strict_json(content: bytes | str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except RecursionError:
-        message = "nested too deep"
-        raise ValueError(message) from None
+        raise ValueError("nested too deep") from None
 
 
 def lenient_json(content: bytes) -> Any:
@@ -48,8 +47,7 @@ def lenient_json(content: bytes) -> Any:
         try:
             return json.loads(content.decode(errors="replace"), parse_int=_number)
         except RecursionError:
-            message = "nested too deep"
-            raise ValueError(message) from None
+            raise ValueError("nested too deep") from None
 
 
 def _number(digits: str) -> int | float:
@@ -63,12 +61,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            message = f"key {name[:80]!r} occurs twice"
-            raise ValueError(message)
+            raise ValueError(f"key {name[:80]!r} occurs twice")
         found[name] = value
     return found
 
 
 def _no_constant(name: str) -> Any:
-    message = f"{name} is no JSON number"
-    raise ValueError(message)
+    raise ValueError(f"{name} is no JSON number")

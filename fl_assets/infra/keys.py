@@ -45,11 +45,11 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        message = f"{path} is no unencrypted PEM private key"
-        raise KeyFileError(message) from error
+        raise KeyFileError(f"{path} is no unencrypted PEM private key") from error
     if not isinstance(key, Ed25519PrivateKey):
-        message = f"{path} holds a key of another kind; must be Ed25519 (openssl genpkey -algorithm ed25519)"
-        raise KeyFileError(message)
+        raise KeyFileError(
+            f"{path} holds a key of another kind; must be Ed25519 (openssl genpkey -algorithm ed25519)"
+        )
     return key
 
 
@@ -81,11 +81,10 @@ def make_secret(path: Path, *, is_private: bool = True) -> bytes:
         _first(path, secrets.token_bytes(_SECRET_BYTES))
     content = _read(path, private=is_private)
     if is_private and len(content) < _SECRET_BYTES:
-        message = (
+        raise KeyFileError(
             f"{path} holds {len(content)} bytes; must be {_SECRET_BYTES} random ones (remove it: "
             "another is made)"
         )
-        raise KeyFileError(message)
     return content
 
 
@@ -127,11 +126,9 @@ class TrustedKeys:
             try:
                 key = load_pem_public_key(_read(path))
             except (ValueError, UnsupportedAlgorithm) as error:
-                message = f"{path} is no PEM public key"
-                raise KeyFileError(message) from error
+                raise KeyFileError(f"{path} is no PEM public key") from error
             if not isinstance(key, Ed25519PublicKey):
-                message = f"{path} holds a key of another kind; must be an Ed25519 public key"
-                raise KeyFileError(message)
+                raise KeyFileError(f"{path} holds a key of another kind; must be an Ed25519 public key")
             self._keys[path.stem] = key
 
     @property
@@ -159,9 +156,7 @@ def _read(path: Path, *, private: bool = False) -> bytes:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if private and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                message = f"{path} can be read by others; must be its owner's alone (chmod 600)"
-                raise KeyFileError(message)
+                raise KeyFileError(f"{path} can be read by others; must be its owner's alone (chmod 600)")
             return file.read(_KEY_BYTES)
     except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise KeyFileError(message) from error
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}") from error

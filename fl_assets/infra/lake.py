@@ -80,12 +80,11 @@ def _schema_of(content: bytes) -> int:
 def _check_schema(path: Path, schema: int) -> None:
     """Refuse the manifest of a later release, whose fields may mean something else."""
     if schema > SCHEMA_VERSION:
-        message = (
+        raise LakeError(
             f"{path} was written by a later release (schema {schema}, this one reads up to "
             f"{SCHEMA_VERSION}). Use that "
             "release, or name a lake of its own in FEDERATED_LEARNING_LAKE_PATH; nothing was changed."
         )
-        raise LakeError(message)
 
 
 _P = ParamSpec("_P")
@@ -127,8 +126,7 @@ class Lake:
             return None
         except ValueError as error:
             _check_schema(path, _schema_of(content))
-            message = f"{path} is not a manifest: {error}. {self._remedy()}."
-            raise LakeError(message) from error
+            raise LakeError(f"{path} is not a manifest: {error}. {self._remedy()}.") from error
         _check_schema(path, manifest.schema_version)
         return manifest
 
@@ -238,8 +236,7 @@ class Lake:
             try:
                 stack.enter_context(locked(path, wait_secs=wait_secs))
             except LockBusyError as error:
-                message = f"{error}: one process at a time may ingest"
-                raise IngestBusyError(message) from error
+                raise IngestBusyError(f"{error}: one process at a time may ingest") from error
             yield
 
     def check_pseudonym_key(self, key: bytes) -> None:
@@ -250,11 +247,10 @@ class Lake:
         """
         mark = hashlib.sha256(b"fl_assets pseudonyms" + key).hexdigest()
         if self._first("pseudonym.check", mark.encode()) != mark.encode():
-            message = (
+            raise ForeignKeyError(
                 f"{self.place} was filled with another pseudonym.key than that of this data folder: "
                 "copy the file from a coordinator that shares the lake"
             )
-            raise ForeignKeyError(message)
 
     def _first(self, name: str, content: bytes) -> bytes:
         """Create a file of the lake unless it exists; return its content."""

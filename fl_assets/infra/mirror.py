@@ -102,14 +102,13 @@ class MirroredLake(Lake):
             head = self.remote.read_head()
             days = head.days if head else {}
             if lost := sorted(held.keys() - days.keys()):
-                message = (
+                raise LakeError(
                     f"{self.remote.url} no longer knows "
                     f"{lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}, which it has known "
                     "before: restore head.json (the bucket's "
                     f"versioning has it); or, to start over, remove {self.root} and index.sqlite in the "
                     "data folder"
                 )
-                raise LakeError(message)
             stale = [
                 folder
                 for folder, name in days.items()
@@ -120,11 +119,10 @@ class MirroredLake(Lake):
                     self._fetch(folder, days[folder])
             except FileNotFoundError as error:
                 if (now := self.remote.read_head()) and head and now.commit == head.commit:
-                    message = (
+                    raise LakeError(
                         f"{self.remote.url} has lost an object that a manifest names "
                         f"({error.args[0]}): restore it (the bucket's versioning has it)"
-                    )
-                    raise LakeError(message) from error
+                    ) from error
                 continue  # swept after another commit
             break
         if stale:
@@ -136,11 +134,10 @@ class MirroredLake(Lake):
         try:
             manifest = Manifest.model_validate_json(content)
         except ValueError as error:
-            message = (
+            raise LakeError(
                 f"{self.remote.url}/{folder}/{name} is not a manifest of this release: {error}. Let "
                 "all who share the lake run the same release."
-            )
-            raise LakeError(message) from error
+            ) from error
         (self.root / folder).mkdir(parents=True, exist_ok=True)
         for file in manifest.files:
             if not (self.root / folder / file.name).is_file():
@@ -153,11 +150,10 @@ class MirroredLake(Lake):
         self.remote.objects.download(f"{folder}/{file.name}", temporary)
         if (sha256 := sync_and_hash(temporary)) != file.sha256:
             temporary.unlink()
-            message = (
+            raise LakeError(
                 f"{self.remote.url}/{folder}/{file.name} has SHA-256 {sha256}, and its manifest "
                 f"says {file.sha256}: restore it (the bucket's versioning has it)"
             )
-            raise LakeError(message)
         temporary.replace(self.root / folder / file.name)
 
     def _note(self, days: dict[str, str]) -> None:

@@ -30,8 +30,7 @@ def require_object_storage(setting: str, url: str) -> None:
         LakeError: it is not.
     """
     if find_spec("obstore") is None:
-        message = (
+        raise LakeError(
             f"FEDERATED_LEARNING_{setting}={url}, but obstore is not installed: "
             "pip install 'fl-assets[object-storage]', or name a folder"
         )
-        raise LakeError(message)

@@ -197,11 +197,10 @@ class RemoteLake:
         except FileNotFoundError:
             self._head = self._version = None
         except ValidationError as error:
-            message = (
+            raise LakeError(
                 f"{self.url}/{_HEAD} is not what this program writes: {error}. Restore its last "
                 "version (the bucket's versioning has it)."
-            )
-            raise LakeError(message) from error
+            ) from error
         return self._head
 
     def commit(self, folder: str, manifest: bytes, files: Mapping[str, Path]) -> dict[str, str]:
@@ -327,11 +326,10 @@ class RemoteLake:
                 with suppress(ChangedError):
                     return self.objects.put(_LEASE, _lease(is_held=True), if_match=version)
             if now - begin > wait_secs:
-                message = (
+                raise IngestBusyError(
                     f"{holder or 'another coordinator'} has held {self.url}/{_LEASE} for "
                     f"{wait_secs:.0f} s: one coordinator at a time may ingest"
                 )
-                raise IngestBusyError(message)
             self._sleep(_LOOK_SECS)
 
     def check_conditional_put(self) -> None:
@@ -349,19 +347,17 @@ class RemoteLake:
             kept = [self._refuses(key, None), self._refuses(key, first)]
             self.objects.delete([key])
         except (BaseError, FileNotFoundError, ValueError) as error:
-            message = (
+            raise LakeError(
                 f"{self.url} cannot be used as the lake: {first_words(error)}. Check that the bucket exists, "
                 "and the credentials and the endpoint in the environment "
                 "(AWS_*, GOOGLE_*, AZURE_*); docs/scaling.md lists what they must allow"
-            )
-            raise LakeError(message) from None
+            ) from None
         if not all(kept) or first == second:
-            message = (
+            raise LakeError(
                 f"{self.url} cannot be used as the lake: it overwrites an object whatever If-None-Match "
                 "or If-Match say, so two coordinators would lose each other's days. "
                 "Use a store that keeps conditional puts, or a folder that all of them mount"
             )
-            raise LakeError(message)
         _PROVEN.add(self.url)
 
     def _refuses(self, key: str, version: Version | None) -> bool:

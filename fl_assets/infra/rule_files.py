@@ -41,18 +41,16 @@ def read_rules(
     document = _read_yaml(path)
     unknown = sorted(str(name) for name in document if name != section)
     if unknown:
-        message = (
+        raise RuleFileError(
             f"{path}:{_line_of(document, (unknown[0],))}: unknown key {unknown[0]!r}; must be {section!r}"
         )
-        raise RuleFileError(message)
     entries = document.get(section)
     entries = CommentedSeq() if entries is None else entries
     if not isinstance(entries, CommentedSeq):
-        message = (
+        raise RuleFileError(
             f"{path}:{_line_of(document, (section,))}: {section} is {type(entries).__name__}; must "
             "be a list of rules"
         )
-        raise RuleFileError(message)
     rules: list[Rule] = []
     mistakes: list[str] = []
     seen: dict[str, int] = {}
@@ -111,26 +109,23 @@ def _read_yaml(path: Path) -> CommentedMap:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            message = f"{path}: has {size} bytes; must have {MAX_BYTES} at the most"
-            raise RuleFileError(message)
+            raise RuleFileError(f"{path}: has {size} bytes; must have {MAX_BYTES} at the most")
         document = _parsed(path.read_bytes())
     except OSError as error:
-        message = f"{path}: cannot be read: {error.strerror}"
-        raise RuleFileError(message) from error
+        raise RuleFileError(f"{path}: cannot be read: {error.strerror}") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = (
+        raise RuleFileError(
             f"{path}:{mark.line + 1 if mark else 1}: {' '.join(str(error.problem or error.context).split())}"
-        )
-        raise RuleFileError(message) from error
+        ) from error
     except (YAMLError, ValueError, RecursionError) as error:  # a number too long, a day that is none
-        message = f"{path}:1: is no YAML that can be read: {' '.join(str(error).split())[:200]}"
-        raise RuleFileError(message) from error
+        raise RuleFileError(
+            f"{path}:1: is no YAML that can be read: {' '.join(str(error).split())[:200]}"
+        ) from error
     if document is None:
         return CommentedMap()
     if not isinstance(document, CommentedMap):
-        message = f"{path}:1: expected a YAML mapping, got {type(document).__name__}"
-        raise RuleFileError(message)
+        raise RuleFileError(f"{path}:1: expected a YAML mapping, got {type(document).__name__}")
     return document
 
 
@@ -145,8 +140,7 @@ def bounded(document: Any) -> Any:
         node = next(left[-1], end)
         count += 1
         if count > MAX_VALUES:
-            message = f"it has more than {MAX_VALUES} values, aliases written out"
-            raise ValueError(message)
+            raise ValueError(f"it has more than {MAX_VALUES} values, aliases written out")
         if node is end:
             left.pop()
         elif isinstance(node, Mapping):
@@ -154,8 +148,7 @@ def bounded(document: Any) -> Any:
         elif isinstance(node, list | tuple):
             left.append(iter(node))
         elif isinstance(node, int) and node.bit_length() > MAX_BITS:
-            message = f"a number has {node.bit_length()} bits, more than {MAX_BITS}"
-            raise ValueError(message)
+            raise ValueError(f"a number has {node.bit_length()} bits, more than {MAX_BITS}")
     return document
 
 

@@ -295,11 +295,10 @@ class Warehouse:
             for day in days:
                 _insert_day(connection, table, day, self.files.read(table.name, day))
                 if self._differs(connection, table, day):
-                    message = (
+                    raise ResultFileError(
                         f"{self.files.path(table.name, day)} does not hold the rows that its footer "
                         "names. Run `fl-assets rebuild`."
                     )
-                    raise ResultFileError(message)
             connection.execute("commit")
         except BaseException:
             _roll_back(connection)
@@ -390,11 +389,10 @@ def _insert_day(
         column.name for column in table.columns if column.name not in given and column.name != "event_date"
     ]
     if missing:
-        message = (
+        raise ValueError(
             f"{table.name} {day}: column {missing[0]!r} is missing from the rows given "
             f"({', '.join(map(str, given))})"
         )
-        raise ValueError(message)
     connection.execute(f"delete from {table.name} where event_date = $day", {"day": day})  # noqa: S608 (our constants)
     if len(rows) == 0:
         return
@@ -408,10 +406,9 @@ def _insert_day(
         {"day": day},
     ).fetchone() or (0,)
     if count != len(rows):
-        message = (
+        raise ValueError(
             f"{table.name} {day}: {count} rows were stored, {len(rows)} were given; nothing was committed"
         )
-        raise ValueError(message)
 
 
 def _stamp(connection: duckdb.DuckDBPyConnection, table: Table, source: str, day: date) -> tuple[int, str]:

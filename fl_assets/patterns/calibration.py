@@ -201,10 +201,9 @@ def calibrate(
         ValueError: when a replayed day would have less than a week behind it.
     """
     if not 1 <= days <= HISTORY_DAYS - 7:
-        message = (
+        raise ValueError(
             f"days={days}: must lie between 1 and {HISTORY_DAYS - 7}, so that each day has a week behind it"
         )
-        raise ValueError(message)
     backs = range(days, 0, -1)
     fleet.learn([0, *backs])
     came_true, is_known = fleet.outcomes()
@@ -243,10 +242,9 @@ def reliability(
     """
     predicted, observed = np.asarray(predictions, dtype=float), np.asarray(happened, dtype=bool)
     if predicted.shape != observed.shape:
-        message = (
+        raise ValueError(
             f"{predicted.size} predictions beside {observed.size} outcomes: there must be one per prediction"
         )
-        raise ValueError(message)
     place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
     pairs = pd.DataFrame({"bin": place, "predicted": predicted, "observed": observed.astype(float)})
     table = pairs.groupby("bin", sort=True).agg(

@@ -68,8 +68,7 @@ class ClassRule(Record):
     @model_validator(mode="after")
     def _says_something(self) -> "ClassRule":
         if not (self.any_of or self.all_of or self.method or self.service or self.kind):
-            message = "needs a condition: any_of, all_of, method, service or kind"
-            raise ValueError(message)
+            raise ValueError("needs a condition: any_of, all_of, method, service or kind")
         return self
 
     def model_post_init(self, _context: Any) -> None:

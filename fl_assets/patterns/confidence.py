@@ -57,8 +57,7 @@ def assess(
         ValueError: when a column of `reporting` is missing, or a number is out of range.
     """
     if not 0 < false_discovery_rate < 1:
-        message = f"false_discovery_rate={false_discovery_rate}: must lie between 0 and 1"
-        raise ValueError(message)
+        raise ValueError(f"false_discovery_rate={false_discovery_rate}: must lie between 0 and 1")
     fleet = Fleet(counts, reporting, day=day, window_days=window_days, min_nodes=min_nodes)
     calibration, _ = calibrate(fleet)
     facts = fleet.facts()

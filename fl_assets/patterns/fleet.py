@@ -48,12 +48,10 @@ class Fleet:
             ValueError: when a column of `reporting` is missing, or `window_days` is no positive number.
         """
         if window_days < 1:
-            message = f"window_days={window_days}: must be 1 or more"
-            raise ValueError(message)
+            raise ValueError(f"window_days={window_days}: must be 1 or more")
         missing = sorted({"event_date", "node_id", "calls"} - set(reporting.columns))
         if missing:
-            message = f"reporting lacks the columns {missing}; it has {sorted(reporting.columns)}"
-            raise ValueError(message)
+            raise ValueError(f"reporting lacks the columns {missing}; it has {sorted(reporting.columns)}")
         self.day, self.window = day, min(window_days, HISTORY_DAYS)
         self.min_nodes = min_nodes
         self.question = TWO_NODES if min_nodes > 1 else TWO_SESSIONS

@@ -222,11 +222,10 @@ def _failure_rows(
     calls = _up_to(signatures, day).merge(grouped[["message_id", "pattern_id"]], on="message_id", how="left")
     strays = sorted(calls.loc[calls["pattern_id"].isna(), "message_id"].unique())
     if strays:
-        message = (
+        raise ValueError(
             f"{len(strays)} message(s) of failure_signatures are in no pattern, the first is {strays[0]!r}: "
             "group every message known up to the day"
         )
-        raise ValueError(message)
     calls = calls.rename(columns={"exemplar_trace_ids": "exemplars"}).assign(is_conversation=False)
     if "incidents" not in calls:
         calls["incidents"] = pd.Series(None, index=calls.index, dtype=object)

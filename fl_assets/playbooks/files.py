@@ -53,10 +53,9 @@ def write_day(target: Path, wanted: Mapping[str, bytes]) -> list[Path]:
     """Make a folder hold exactly these files of ours; files of other names are not touched."""
     strange = [name for name in wanted if _NAME.fullmatch(name) is None]
     if strange:
-        message = (
+        raise ValueError(
             f"improvement_id {strange[0].rpartition('.')[0]!r} must be 16 hex digits, since it names a file"
         )
-        raise ValueError(message)
     if wanted:
         target.mkdir(parents=True, exist_ok=True)
     for name, content in sorted(wanted.items()):

@@ -35,11 +35,9 @@ class Bounds(Record):
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         if self.min is None and self.max is None:
-            message = "needs min, max or both"
-            raise ValueError(message)
+            raise ValueError("needs min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
-            message = f"min {self.min:g} must not be above max {self.max:g}"
-            raise ValueError(message)
+            raise ValueError(f"min {self.min:g} must not be above max {self.max:g}")
         return self
 
     def holds(self, value: float | None) -> bool:
@@ -134,18 +132,15 @@ class Change(Record):
     @classmethod
     def _is_known(cls, value: str | None) -> str | None:
         if value is not None and value not in FORMULAS:
-            message = f"unknown formula {value!r}; must be one of {', '.join(sorted(FORMULAS))}"
-            raise ValueError(message)
+            raise ValueError(f"unknown formula {value!r}; must be one of {', '.join(sorted(FORMULAS))}")
         return value
 
     @model_validator(mode="after")
     def _is_one_of_two(self) -> Self:
         if (self.value is None) == (self.formula is None):
-            message = "needs either value or formula"
-            raise ValueError(message)
+            raise ValueError("needs either value or formula")
         if self.min is not None and self.max is not None and self.min > self.max:
-            message = f"min {self.min} must not be above max {self.max}"
-            raise ValueError(message)
+            raise ValueError(f"min {self.min} must not be above max {self.max}")
         return self
 
     def computed(self, facts: Facts, fields: Mapping[str, str]) -> str | None:
@@ -180,8 +175,7 @@ class Remedy(Record):
     def _templates_are_sound(self) -> Self:
         keys = [change.key for change in self.changes]
         if len(set(keys)) != len(keys):
-            message = f"changes: a key must occur once, got {', '.join(keys)}"
-            raise ValueError(message)
+            raise ValueError(f"changes: a key must occur once, got {', '.join(keys)}")
         for name in ("title", "description"):
             _check_template(name, getattr(self, name), TEXT_FIELDS | set(keys))
         return self
@@ -191,16 +185,14 @@ def _check_template(name: str, text: str, known: Iterable[str]) -> None:
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
-        message = f"{name}: {error}"
-        raise ValueError(message) from error
+        raise ValueError(f"{name}: {error}") from error
     for _, field, spec, conversion in parts:
         # No attribute, index, format or conversion: a template can show a field and do nothing else.
         if field is not None and (field not in known or spec or conversion):
             choices = ", ".join(sorted(known))
-            message = (
+            raise ValueError(
                 f"{name}: unknown field {{{field}}}; must be one of {choices}, without format or attribute"
             )
-            raise ValueError(message)
 
 
 def _matches(globs: Sequence[str], names: Sequence[str]) -> bool:

@@ -46,8 +46,7 @@ class WriterError(RuntimeError):
 
 def _plain(text: str) -> str:
     if not _PLAIN.fullmatch(text) or residue(text):
-        message = "must be plain text without markup, links and personal data"
-        raise ValueError(message)
+        raise ValueError("must be plain text without markup, links and personal data")
     return text
 
 
@@ -114,16 +113,13 @@ def text_by_model(
         said = json.loads(answer.content)["choices"][0]["message"]["content"]
         written = Written.model_validate_json(said)
     except HttpError as error:
-        message = f"the model did not answer: {error}"
-        raise WriterError(message) from None
+        raise WriterError(f"the model did not answer: {error}") from None
     except (ValueError, KeyError, IndexError, TypeError, ValidationError):
-        message = "the model did not answer with a plain title and explanation"
-        raise WriterError(message) from None
+        raise WriterError("the model did not answer with a plain title and explanation") from None
     if made_up := _numbers(f"{written.title} {written.explanation}") - _known(facts):
-        message = (
+        raise WriterError(
             f"the model wrote {len(made_up)} number{'s' if len(made_up) > 1 else ''} that it was not told"
         )
-        raise WriterError(message)
     return written
 
 

@@ -128,8 +128,7 @@ def plan_fleet(
     """
     for name, value in (("days", days), ("nodes", nodes), ("events_per_day", events_per_day)):
         if value < 1:
-            message = f"{name}={value}: must be at least 1"
-            raise ValueError(message)
+            raise ValueError(f"{name}={value}: must be at least 1")
     rng = np.random.default_rng([seed, 0])
     calendar = tuple(end - timedelta(days=days - 1 - index) for index in range(days))
     names = tuple(

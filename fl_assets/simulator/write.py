@@ -66,8 +66,7 @@ def simulate(
         ValueError: when a count is below 1.
     """
     if any(path.is_file() for path in out.rglob("*")):
-        message = f"{out}: holds files already; simulate into a new or empty folder"
-        raise FileExistsError(message)
+        raise FileExistsError(f"{out}: holds files already; simulate into a new or empty folder")
     plan = plan_fleet(days, nodes, events_per_day, seed, end=end, null=null)
     damage = damage or Damage()
     if not late:

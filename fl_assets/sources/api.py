@@ -100,11 +100,13 @@ class Api:
         try:
             return self._retrying(self._once, method, url, body, {**self._headers, **kind}, read)
         except TimeoutError:
-            message = f"not over after {self._deadline.secs:.0f} s: it goes on there the next time"
-            raise SourceError(message) from None
+            raise SourceError(
+                f"not over after {self._deadline.secs:.0f} s: it goes on there the next time"
+            ) from None
         except HttpError as error:
-            message = f"{method} {path[:200]}: {self._in_words(error)}"
-            raise SourceError(message, status=error.status) from None
+            raise SourceError(
+                f"{method} {path[:200]}: {self._in_words(error)}", status=error.status
+            ) from None
 
     def _pause(self, secs: float) -> None:
         if secs >= self._deadline.left():
@@ -150,13 +152,13 @@ class Api:
 def _json(content: bytes) -> Any:
     """Parse an answer; what is odd in it is repaired by ingestion."""
     if content.count(b",") + content.count(b"[") + content.count(b"{") > MAX_PAGE_VALUES:
-        message = f"answers with more than {MAX_PAGE_VALUES} values: set a smaller page_size"
-        raise HttpError(message)
+        raise HttpError(f"answers with more than {MAX_PAGE_VALUES} values: set a smaller page_size")
     try:
         return lenient_json(content)
     except ValueError:
-        message = "answers with what is no JSON: is the url that of the server's API?"
-        raise HttpError(message, may_pass=True) from None
+        raise HttpError(
+            "answers with what is no JSON: is the url that of the server's API?", may_pass=True
+        ) from None
 
 
 def _secret(environment: Mapping[str, str], name: str) -> str:
@@ -164,9 +166,7 @@ def _secret(environment: Mapping[str, str], name: str) -> str:
         return ""
     value = environment.get(name, "").strip()
     if not value:
-        message = f"the environment variable {name}, which sources.yaml names, is not set"
-        raise SourceError(message)
+        raise SourceError(f"the environment variable {name}, which sources.yaml names, is not set")
     if not (value.isascii() and value.isprintable()):
-        message = f"the environment variable {name} holds characters that no header may have"
-        raise SourceError(message)
+        raise SourceError(f"the environment variable {name} holds characters that no header may have")
     return value

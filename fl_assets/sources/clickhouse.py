@@ -43,8 +43,7 @@ def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> P
     ]
     answer = api.text("/", query, _TABLES[table])
     if answer.count(b"\n") > limit:
-        message = f"answers with more than the {limit} rows that were asked for"
-        raise SourceError(message)
+        raise SourceError(f"answers with more than the {limit} rows that were asked for")
     rows = answer.splitlines()
     if rows:
         _time(rows[0])
@@ -63,8 +62,7 @@ def _time(row: bytes) -> Any:
     try:
         return lenient_json(row)["Timestamp"]
     except (ValueError, KeyError, TypeError):
-        message = "answers with rows that are not those of the Collector's exporter"
-        raise SourceError(message) from None
+        raise SourceError("answers with rows that are not those of the Collector's exporter") from None
 
 
 def _headers(user: str, token: str) -> dict[str, str]:

@@ -97,13 +97,11 @@ def _project(source: RemoteSource, api: Asking) -> str:
     if _UUID.fullmatch(source.project):
         return source.project
     if not source.project:
-        message = "project is not given in sources.yaml: LangSmith wants the name or id of one"
-        raise SourceError(message)
+        raise SourceError("project is not given in sources.yaml: LangSmith wants the name or id of one")
     found = api.get("/api/v1/sessions", [("name", source.project), ("limit", 1)])
     if isinstance(found, list) and found and isinstance(found[0], Mapping) and found[0].get("id"):
         return str(found[0]["id"])
-    message = f"LangSmith has no project {source.project!r}"
-    raise SourceError(message)
+    raise SourceError(f"LangSmith has no project {source.project!r}")
 
 
 def _headers(_: str, token: str) -> dict[str, str]:

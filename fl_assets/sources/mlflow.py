@@ -62,8 +62,7 @@ def _experiment(source: RemoteSource, api: Asking) -> str:
             raise
     except (KeyError, TypeError):
         pass
-    message = f"MLflow has no experiment {source.project!r}"
-    raise SourceError(message)
+    raise SourceError(f"MLflow has no experiment {source.project!r}")
 
 
 KIND = SourceKind(headers=basic_or_bearer, page=page)

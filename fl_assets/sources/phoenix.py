@@ -56,8 +56,7 @@ def _project(name: str, api: Asking) -> str:
         at = answer.get("next_cursor")
         if not at:
             break
-    message = f"Phoenix has no project {name!r}; there are: {', '.join(seen)[:500]}"
-    raise SourceError(message)
+    raise SourceError(f"Phoenix has no project {name!r}; there are: {', '.join(seen)[:500]}")
 
 
 def _annotations(path: str, spans: list[dict[str, Any]], api: Asking) -> Iterator[Any]:

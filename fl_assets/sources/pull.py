@@ -159,8 +159,7 @@ class Pull:
 
     def _day(self, source: RemoteSource, day: date, progress: Callable[[str], None]) -> Pulled:
         if day > self._clock().astimezone(UTC).date():
-            message = f"{day} has not begun"
-            raise SourceError(message)
+            raise SourceError(f"{day} has not begun")
         folder = self._folder(source, day)
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / _LOCK, wait_secs=5.0):
@@ -209,8 +208,7 @@ class Pull:
                 state, digest = _written(file, state, page)
                 told = {one for one in (mark, digest) if one}
                 if seen & told:
-                    message = "gives the same page again and again"
-                    raise SourceError(message)
+                    raise SourceError("gives the same page again and again")
                 seen |= told
                 if state.cursor is not None:  # the last page is noted with the file that it completes
                     self._note(folder, state)
@@ -275,8 +273,7 @@ def _mark(cursor: Cursor | None) -> bytes:
     except (TypeError, ValueError):
         mark = None
     if mark is None or len(mark) > _MAX_MARK:
-        message = "says where the next page begins with what cannot be kept"
-        raise SourceError(message)
+        raise SourceError("says where the next page begins with what cannot be kept")
     return mark
 
 
@@ -287,8 +284,7 @@ def _written(file: Any, state: Pulled, page: Page) -> tuple[Pulled, bytes]:
         line = _line(record) + b"\n"
         size += len(line)
         if size > MAX_DAY_BYTES:
-            message = f"has more than {MAX_DAY_BYTES} bytes of a day"
-            raise SourceError(message)
+            raise SourceError(f"has more than {MAX_DAY_BYTES} bytes of a day")
         records += 1
         digest.update(line)
         file.write(line)

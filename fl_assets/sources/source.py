@@ -138,8 +138,7 @@ def objects_in(answer: Any, key: str) -> list[Mapping[str, Any]]:
     found = answer.get(key) if isinstance(answer, Mapping) else None
     if isinstance(found, list) and all(isinstance(entry, Mapping) for entry in found):
         return found
-    message = f"answers without a list of objects as {key!r}: is the url that of the server's API?"
-    raise SourceError(message)
+    raise SourceError(f"answers without a list of objects as {key!r}: is the url that of the server's API?")
 
 
 def read_sources(path: Path | None) -> tuple[RemoteSource, ...]:

@@ -202,16 +202,14 @@ def check_available() -> None:
     try:
         said = subprocess.run([java or "java", "-version"], capture_output=True, text=True, check=True).stderr
     except (OSError, subprocess.CalledProcessError) as error:
-        message = (
+        raise SparkUnavailableError(
             f"{_SETTING}, but there is no Java by {where} (it needs Java {MIN_JAVA} or later): "
             f"install one, set JAVA_HOME to it, {_OTHERWISE}"
-        )
-        raise SparkUnavailableError(message) from error
+        ) from error
     found = re.search(r'version "([0-9]+)', said)
     if not found or int(found[1]) < MIN_JAVA:
         version = found[1] if found else repr(said[:80])
-        message = (
+        raise SparkUnavailableError(
             f"{_SETTING}, but Java by {where} is {version}, and PySpark 4 needs {MIN_JAVA} or later: "
             f"set JAVA_HOME to one, {_OTHERWISE}"
         )
-        raise SparkUnavailableError(message)

@@ -44,11 +44,10 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
         if one.decision.decision_id == rows[0]["decision_id"]
     ]
     if not found:
-        message = (
+        raise AnswerError(
             f"decision {decision_id!r}: its playbook of {rows[0]['event_date']} is not stored any "
             "more; materialise the day again"
         )
-        raise AnswerError(message)
     return found[0]
 
 
@@ -100,31 +99,29 @@ def answer(
     """
     for name, text, most in (("by", by, MAX_BY), ("reason", reason, MAX_REASON)):
         if len(text) > most or not text.replace("\n", " ").isprintable():
-            message = f"decision {decision_id[:40]!r}: {name} must be at most {most} printable characters"
-            raise AnswerError(message)
+            raise AnswerError(
+                f"decision {decision_id[:40]!r}: {name} must be at most {most} printable characters"
+            )
     if not by.strip() or not reason.strip():
         empty = " and ".join(name for name, text in (("by", by), ("reason", reason)) if not text.strip())
-        message = f"decision {decision_id!r}: {empty} must not be empty"
-        raise AnswerError(message)
+        raise AnswerError(f"decision {decision_id!r}: {empty} must not be empty")
     releases = open_releases(space, clock)
     found = locate_decision(space, decision_id, releases)
     decision = found.decision
     if yes and not can_be_answered(decision):
-        message = (
+        raise AnswerError(
             f"decision {decision.decision_id} is {decision.action} ({decision.mode}): "
             f"{'; '.join(decision.reasons)}; there is nothing to approve"
         )
-        raise AnswerError(message)
     code = intent_of(space).is_meant(codes, found.update, found.known)
     if not code:
         shown = ", ".join(repr(one[:20]) for one in list(codes)[:3])
         given = f"{shown} is none" if codes else "no code was given"
-        message = (
+        raise AnswerError(
             f"decision {decision.decision_id}: {given}; an answer to this change of {decision.target} "
             "needs the code "
             f"that `fl-assets decisions --date {decision.day}` shows now"
         )
-        raise AnswerError(message)
     after = found.known.answers if found.known else 0
     try:
         (releases.approve if yes else releases.reject)(

@@ -75,11 +75,10 @@ def draw_nodes(
     first = max(minimum, math.ceil(share * count - 1e-9))
     of_old = max(first, (len(old) + 1) // 2)
     if len(old) - of_old < minimum:
-        message = (
+        raise TooFewNodesError(
             f"trial: {len(old)} nodes can show a difference, report now and have reported for a fortnight; "
             f"needs {first} canary nodes and {minimum} others"
         )
-        raise TooFewNodesError(message)
     of_new = len(new) // 2
     held = max(minimum, math.ceil(HELD_BACK_SHARE * count - 1e-9))
     return TrialNodes(

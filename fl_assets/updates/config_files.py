@@ -120,15 +120,13 @@ class ConfigFiles:
             NeedsHumanError: the old bytes could not be restored.
         """
         if _ID.fullmatch(decision_id) is None or not changes:
-            message = (
+            raise ValueError(
                 f"decision {decision_id!r} with {len(changes)} changes: needs a hex id and at least "
                 "one change"
             )
-            raise ValueError(message)
         with self._locked():
             if self._receipt("revert", decision_id):
-                message = f"decision {decision_id} was taken back; a decision is applied once"
-                raise RefusedChangeError(message)
+                raise RefusedChangeError(f"decision {decision_id} was taken back; a decision is applied once")
             done = self._receipt("apply", decision_id)
             if done:
                 return done
@@ -152,17 +150,17 @@ class ConfigFiles:
                 return done
             applied = self._receipt("apply", decision_id)
             if applied is None:
-                message = f"decision {decision_id} was never applied; there is nothing to take back"
-                raise RefusedChangeError(message)
+                raise RefusedChangeError(
+                    f"decision {decision_id} was never applied; there is nothing to take back"
+                )
             contents = {}
             for file in applied.files:
                 present = self._read(self._path(file.path))
                 if _hash(present) != file.new_hash:
-                    message = (
+                    raise RefusedChangeError(
                         f"{file.path} has changed since decision {decision_id}; take its backup "
                         f"{file.backup} by hand"
                     )
-                    raise RefusedChangeError(message)
                 contents[file.path] = (present, self._backup(file))
             keys = tuple(KeyChange(target=key.target, old=key.new, new=key.old) for key in applied.keys)
             return self._switch("revert", decision_id, day, keys, contents)
@@ -200,17 +198,17 @@ class ConfigFiles:
             if rule.file not in contents:
                 path = self._path(rule.file)
                 if not path.stat().st_mode & stat.S_IWUSR:
-                    message = f"{rule.file} is read-only; whoever marked it so does not want it changed"
-                    raise RefusedChangeError(message)
+                    raise RefusedChangeError(
+                        f"{rule.file} is read-only; whoever marked it so does not want it changed"
+                    )
                 present = self._read(path)
                 contents[rule.file] = (present, present)
             before, after = contents[rule.file]
             value = get(parse(rule.format, after, rule.file), rule.key, rule.target)
             if type(value) is not type(change.old) or value != change.old:
-                message = (
+                raise RefusedChangeError(
                     f"{rule.target} is {value!r} and was {change.old!r} when this was decided; decide again"
                 )
-                raise RefusedChangeError(message)
             contents[rule.file] = (before, replace(rule.format, after, rule.key, change.new, rule.file))
         return contents
 
@@ -247,14 +245,14 @@ class ConfigFiles:
             for file in files:
                 path = self._path(file.path)
                 if _hash(self._read(path)) != file.old_hash:
-                    message = f"{file.path} has changed since it was read; decide again"
-                    raise RefusedChangeError(message)
+                    raise RefusedChangeError(f"{file.path} has changed since it was read; decide again")
                 self._disk.rename(_beside(path, "new"), path)
                 self._disk.sync(path.parent)
             for file in files:
                 if _hash(self._read(self._path(file.path))) != file.new_hash:
-                    message = f"{file.path} does not read back as it was written; the old bytes are back"
-                    raise ConfigFileError(message)
+                    raise ConfigFileError(
+                        f"{file.path} does not read back as it was written; the old bytes are back"
+                    )
             self._disk.rename(self._journal, final)
         except BaseException:
             self._roll_back()
@@ -288,8 +286,7 @@ class ConfigFiles:
                         self._disk.rename(_beside(target, "old"), target)
                         self._disk.sync(target.parent)
                         if _hash(self._read(target)) != file.old_hash:
-                            message = f"{file.path} does not read back as its backup"
-                            raise ConfigFileError(message)
+                            raise ConfigFileError(f"{file.path} does not read back as its backup")
                 self._disk.rename(self._journal, self._preparing)  # nothing is switched any more
                 self._disk.sync(self._state)
             for file in receipt.files:
@@ -300,11 +297,10 @@ class ConfigFiles:
             self._disk.remove(_beside(self._preparing, "new"))
             self._disk.sync(self._state)
         except (OSError, ConfigFileError) as error:
-            message = (
+            raise NeedsHumanError(
                 f"needs a person: decision {receipt.decision_id} is half done and could not be "
                 f"taken back: {error}; {path} says what to restore from where"
-            )
-            raise NeedsHumanError(message) from error
+            ) from error
         return f"{receipt.kind} of decision {receipt.decision_id} was half done and has been taken back"
 
     def _restoring(self, file: FileChange, decision_id: str) -> tuple[FileChange, Path, bytes | None]:
@@ -314,22 +310,20 @@ class ConfigFiles:
         if present == file.old_hash:
             return file, path, None
         if present != file.new_hash:
-            message = (
+            raise NeedsHumanError(
                 f"needs a person: {file.path} holds neither what it held before decision {decision_id} "
                 "nor what was written; "
                 f"compare it with {self._state / file.backup}, then remove {self._journal}"
             )
-            raise NeedsHumanError(message)
         return file, path, self._backup(file)
 
     def _backup(self, file: FileChange) -> bytes:
         path = self._state / file.backup
         content = path.read_bytes() if path.is_file() else b""
         if _hash(content) != file.old_hash:
-            message = (
+            raise NeedsHumanError(
                 f"needs a person: backup {path} of {file.path} is missing or damaged; nothing more is changed"
             )
-            raise NeedsHumanError(message)
         return content
 
     def _place(self, path: Path, content: bytes, mode: int) -> None:
@@ -342,25 +336,21 @@ class ConfigFiles:
         try:
             status = path.lstat()
         except OSError as error:
-            message = f"{relative} cannot be read: {error.strerror}"
-            raise ConfigFileError(message) from error
+            raise ConfigFileError(f"{relative} cannot be read: {error.strerror}") from error
         if path.resolve() != path:
-            message = (
+            raise ConfigFileError(
                 f"{relative} leads through a link or out of {self._root}; only plain files below it "
                 "are changed"
             )
-            raise ConfigFileError(message)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            message = f"{relative} must be a plain file with a single name"
-            raise ConfigFileError(message)
+            raise ConfigFileError(f"{relative} must be a plain file with a single name")
         return path
 
     def _read(self, path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            message = f"{path.name} is larger than {_MAX_BYTES} bytes"
-            raise ConfigFileError(message)
+            raise ConfigFileError(f"{path.name} is larger than {_MAX_BYTES} bytes")
         return content
 
     def _receipt(self, kind: str, decision_id: str) -> Receipt | None:
@@ -372,8 +362,9 @@ def _read_receipt(path: Path) -> Receipt:
     try:
         return Receipt.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        message = f"needs a person: {path} cannot be read; the backups beside it hold the earlier files"
-        raise NeedsHumanError(message) from error
+        raise NeedsHumanError(
+            f"needs a person: {path} cannot be read; the backups beside it hold the earlier files"
+        ) from error
 
 
 def _beside(path: Path, part: Literal["new", "old"] | str) -> Path:

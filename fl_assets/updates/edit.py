@@ -45,8 +45,9 @@ def parse(kind: ConfigFormat, content: bytes, name: str) -> Any:
             return bounded(strict_json(text))
         return bounded(YAML(typ="safe", pure=True).load(text))
     except (ValueError, YAMLError, RecursionError) as error:
-        message = f"{name} cannot be read as {kind}: {' '.join(str(error).split())[:200]}"
-        raise ConfigFileError(message) from error
+        raise ConfigFileError(
+            f"{name} cannot be read as {kind}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def get(document: Any, key: Key, target: str) -> ConfigValue:
@@ -62,11 +63,9 @@ def get(document: Any, key: Key, target: str) -> ConfigValue:
         elif isinstance(node, list) and str(part).isdecimal() and int(part) < len(node):
             node = node[int(part)]
         else:
-            message = f"{target} is not there"
-            raise ConfigFileError(message)
+            raise ConfigFileError(f"{target} is not there")
     if not isinstance(node, bool | int | float | str):
-        message = f"{target} is {type(node).__name__}; must be a number, a text or a switch"
-        raise ConfigFileError(message)
+        raise ConfigFileError(f"{target} is {type(node).__name__}; must be a number, a text or a switch")
     return node
 
 
@@ -96,8 +95,7 @@ def replace(kind: ConfigFormat, content: bytes, key: Key, new: ConfigValue, name
     )
     result = edited.encode("utf-8")
     if repr(parse(kind, result, name)) != repr(expected) or changed > 1:
-        message = f"{target} cannot be changed alone: other keys or lines would change with it"
-        raise ConfigFileError(message)
+        raise ConfigFileError(f"{target} cannot be changed alone: other keys or lines would change with it")
     return result
 
 
@@ -110,8 +108,7 @@ def _replace_toml(text: str, key: Key, new: ConfigValue, target: str) -> str:
         node[int(key[-1]) if isinstance(node, list) else key[-1]] = new
         return tomlkit.dumps(document)
     except (TOMLKitError, KeyError, TypeError, ValueError) as error:
-        message = f"{target} cannot be edited: {error}"
-        raise ConfigFileError(message) from error
+        raise ConfigFileError(f"{target} cannot be edited: {error}") from error
 
 
 def _replace_yaml(text: str, key: Key, new: ConfigValue, target: str) -> str:
@@ -124,8 +121,7 @@ def _replace_yaml(text: str, key: Key, new: ConfigValue, target: str) -> str:
         elif isinstance(node, SequenceNode):
             node = node.value[int(part)]
     if not isinstance(node, ScalarNode) or node.style not in (None, "", "'", '"') or node.anchor:
-        message = f"{target} must be a plain or quoted scalar without an anchor"
-        raise ConfigFileError(message)
+        raise ConfigFileError(f"{target} must be a plain or quoted scalar without an anchor")
     return text[: node.start_mark.index] + json.dumps(new, ensure_ascii=False) + text[node.end_mark.index :]
 
 
@@ -150,8 +146,7 @@ def _replace_json(text: str, key: Key, new: ConfigValue, target: str) -> str:
             at = skip(skip(decoder.raw_decode(text, at)[1]) + 1)
             position += 1
             if at >= len(text):
-                message = f"{target} is not there"
-                raise ConfigFileError(message)
+                raise ConfigFileError(f"{target} is not there")
     return (
         text[:at]
         + json.dumps(new, ensure_ascii=False, allow_nan=False)

@@ -50,11 +50,10 @@ class UpdateLog:
                 what = f"needs a person: line {number} of {self.path}"
                 raise NeedsHumanError(unreadable(what, error, "restore the file from a backup")) from error
             if event.number != number:
-                message = (
+                raise NeedsHumanError(
                     f"needs a person: line {number} of {self.path} has number {event.number}; lines "
                     "were removed or added by hand"
                 )
-                raise NeedsHumanError(message)
             events.append(event)
         return events
 

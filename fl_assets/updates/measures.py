@@ -125,8 +125,7 @@ class Panel:
         """Return the counts of a trial's nodes before the release and in its stage up to `day`."""
         missing = [name for name in COLUMNS if name not in counts]
         if missing:
-            message = f"counts: column {missing[0]!r} is missing; needs {', '.join(COLUMNS)}"
-            raise ValueError(message)
+            raise ValueError(f"counts: column {missing[0]!r} is missing; needs {', '.join(COLUMNS)}")
         nodes = [*sorted(trial.treated), *sorted(trial.control)]
         days = pd.to_datetime(counts["event_date"]).dt.date
         first = trial.released_on - timedelta(days=BASELINE_DAYS)

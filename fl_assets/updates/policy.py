@@ -67,26 +67,22 @@ class KeyRule(Record):
         path = PurePosixPath(value)
         is_outside = path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value
         if is_outside or path.suffix.lower() not in _FORMATS:
-            message = (
+            raise ValueError(
                 f"{value!r} must be a relative path below the policy's folder that ends in "
                 f"{', '.join(_FORMATS)}"
             )
-            raise ValueError(message)
         return value
 
     @model_validator(mode="after")
     def _bounds_fit_the_type(self) -> Self:
         numeric = self.type in ("int", "float")
         if numeric and (self.min is None or self.max is None or not self.min <= self.max):
-            message = f"a key of type {self.type} needs min and max, min not above max"
-            raise ValueError(message)
+            raise ValueError(f"a key of type {self.type} needs min and max, min not above max")
         bounds = (self.min, self.max, self.max_step)
         if not numeric and (self.scale != 1.0 or any(bound is not None for bound in bounds)):
-            message = f"min, max, max_step and scale are for numbers, not for type {self.type}"
-            raise ValueError(message)
+            raise ValueError(f"min, max, max_step and scale are for numbers, not for type {self.type}")
         if (self.type == "str") != bool(self.choices):
-            message = "a str key needs choices, and no other takes them"
-            raise ValueError(message)
+            raise ValueError("a str key needs choices, and no other takes them")
         return self
 
     @property
@@ -107,16 +103,14 @@ class KeyRule(Record):
         """
         if self.type == "bool":
             if suggested not in ("true", "false"):
-                message = f"{self.target} = {suggested!r}: must be true or false"
-                raise ValueError(message)
+                raise ValueError(f"{self.target} = {suggested!r}: must be true or false")
             return suggested == "true"
         if self.type == "str":
             return self.check(suggested)
         try:
             number = float(f"{float(suggested) * self.scale:.12g}")  # 4.1, not 4.1000000000000005
         except ValueError:
-            message = f"{self.target} = {suggested!r}: must be a number"
-            raise ValueError(message) from None
+            raise ValueError(f"{self.target} = {suggested!r}: must be a number") from None
         whole = self.type == "int" and math.isfinite(number) and number == round(number)
         return self.check(round(number) if whole else number)
 
@@ -138,8 +132,7 @@ class KeyRule(Record):
         elif not math.isfinite(value) or not (self.min or 0) <= value <= (self.max or 0):
             message = f"must lie between {self.min:g} and {self.max:g}"
         if message is not None:
-            message = f"{self.target} = {value!r}: {message}"
-            raise ValueError(message)
+            raise ValueError(f"{self.target} = {value!r}: {message}")
         return value
 
 
@@ -154,8 +147,7 @@ class UpdatePolicy(Record):
             values = [getattr(rule, name) for rule in self.keys]
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
-                message = f"{name} {twice[0]!r} occurs more than once; must be unique"
-                raise ValueError(message)
+                raise ValueError(f"{name} {twice[0]!r} occurs more than once; must be unique")
         return self
 
     def rule_for(self, change: str, target: str) -> KeyRule | None:

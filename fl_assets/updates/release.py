@@ -133,21 +133,20 @@ def open_release(content: bytes, trusted: TrustedKeys) -> Release:
         ReleaseRefusedError: naming the rule; too large, unreadable, or not signed by a trusted key.
     """
     if len(content) > MAX_RELEASE_BYTES:
-        message = f"size: the release has more than {MAX_RELEASE_BYTES} bytes, and no more are read"
-        raise ReleaseRefusedError(message)
+        raise ReleaseRefusedError(
+            f"size: the release has more than {MAX_RELEASE_BYTES} bytes, and no more are read"
+        )
     try:
         found = json.loads(content)
         release = Release.model_validate(found["signed"])
         signatures = {str(one["key_id"]): bytes.fromhex(one["signature"]) for one in found["signatures"]}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        message = f"format: the file is no signed release: {type(error).__name__}"
-        raise ReleaseRefusedError(message) from error
+        raise ReleaseRefusedError(f"format: the file is no signed release: {type(error).__name__}") from error
     for signature in signatures.values():
         if trusted.signed_by(release.canonical(), base64.b64encode(signature).decode()):
             return release
     given = ", ".join(sorted(signatures)) or "no signature"
-    message = f"signature: none of {given} is by a trusted key over this content"
-    raise ReleaseRefusedError(message)
+    raise ReleaseRefusedError(f"signature: none of {given} is by a trusted key over this content")
 
 
 def why_refused(release: Release, *, channel: str, highest: int, seen: datetime) -> str:

@@ -236,14 +236,14 @@ class Releases:
             if known and known.status in done:
                 return known
             if after is not None and after != (known.answers if known else 0):
-                message = f"decision {decision_id} was answered by somebody else meanwhile; look again"
-                raise RefusedChangeError(message)
+                raise RefusedChangeError(
+                    f"decision {decision_id} was answered by somebody else meanwhile; look again"
+                )
             if not may_follow(known, what, "update" in fields):
-                message = (
+                raise RefusedChangeError(
                     f"decision {decision_id} is {known.status if known else 'not known'}; it cannot "
                     f"be {what} ({known.reason if known else 'no history'})"
                 )
-                raise RefusedChangeError(message)
             if before:
                 before()
             events = self._log.append(what, events=events, decision_id=decision_id, **fields)
@@ -273,12 +273,11 @@ class Releases:
             return
         highest = _sequence(present)
         if highest > release.sequence:
-            message = (
+            raise NeedsHumanError(
                 f"needs a person: {self.path} has sequence {highest}, the history {self._log.path} ends "
                 f"at {release.sequence}; "
                 "nodes take no lower number, so restore the history from a backup"
             )
-            raise NeedsHumanError(message)
         self._place(self.path, content, 0o644)
 
     def _key(self) -> Ed25519PrivateKey:
@@ -297,11 +296,10 @@ class Releases:
     def _carrier(self, update: Update) -> Carrier:
         carrier = self._carriers.get(update.category)
         if carrier is None:
-            message = (
+            raise RefusedChangeError(
                 f"decision {update.decision_id}: nothing here changes a {update.category}; machine "
                 f"changes are {', '.join(sorted(self._carriers)) or 'none'}"
             )
-            raise RefusedChangeError(message)
         return carrier
 
 

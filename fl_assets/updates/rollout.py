@@ -228,8 +228,9 @@ def _nodes_for(
     except TooFewNodesError as error:
         if busy & {*found.established}:
             draw(found.established, found.newcomers)  # raises if these are too few, too
-            message = f"{len(busy & {*found.established})} of its nodes are in other trials: {error}"
-            raise NodesBusyError(message) from error
+            raise NodesBusyError(
+                f"{len(busy & {*found.established})} of its nodes are in other trials: {error}"
+            ) from error
         raise
 
 

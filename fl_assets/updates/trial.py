@@ -50,12 +50,11 @@ class Trial:
     def __post_init__(self) -> None:
         """Refuse a trial without treated or control nodes, or with nodes in both groups."""
         if not self.treated or not self.control or set(self.treated) & set(self.control):
-            message = (
+            raise ValueError(
                 f"trial {self.decision_id}: {len(self.treated)} treated and {len(self.control)} control "
                 "nodes; "
                 "needs some of each, and none in both"
             )
-            raise ValueError(message)
 
     @property
     def began_on(self) -> date:

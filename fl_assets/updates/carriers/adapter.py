@@ -87,11 +87,10 @@ class AdapterCarrier:
             at = current.version if current else None
             if at != update.from_value:
                 was = update.from_value or "none"
-                message = (
+                raise RefusedChangeError(
                     f"{update.target} is at {at or 'none'} and was at {was} when this was decided; "
                     "decide again"
                 )
-                raise RefusedChangeError(message)
             self._store.stage(update.target, version, now=self._clock())
             note = f"decision {update.decision_id} of {day}"
             self._store.activate(update.target, version, now=self._clock(), note=note)
@@ -109,12 +108,11 @@ class AdapterCarrier:
                 note = f"decision {update.decision_id} taken back on {day}"
                 self._store.rollback(update.target, now=self._clock(), to=update.from_value, note=note)
             elif status == "followed":
-                message = (
+                raise RefusedChangeError(
                     f"{update.target} has a later version in use than {version} of decision "
                     f"{update.decision_id}; "
                     "take that one back first"
                 )
-                raise RefusedChangeError(message)
 
 
 @contextmanager
@@ -130,6 +128,5 @@ def _refused() -> Generator[None]:
 
 def _version(update: Update) -> str:
     if not update.to_value:
-        message = f"decision {update.decision_id} names no version of {update.target}"
-        raise RefusedChangeError(message)
+        raise RefusedChangeError(f"decision {update.decision_id} names no version of {update.target}")
     return update.to_value

@@ -65,18 +65,18 @@ class ConfigCarrier:
         for change in config_changes(update, self._policy):
             now = present.get(change.rule.target)
             if now != change.old:
-                message = (
+                raise RefusedChangeError(
                     f"{change.rule.target} is {now!r} and was {change.old!r} when this was decided; "
                     "decide again"
                 )
-                raise RefusedChangeError(message)
         return ""
 
     def apply(self, update: Update, day: date) -> None:
         """Change all keys or none."""
         if self._has("revert", update):
-            message = f"decision {update.decision_id} was taken back from this machine's files"
-            raise RefusedChangeError(message)
+            raise RefusedChangeError(
+                f"decision {update.decision_id} was taken back from this machine's files"
+            )
         if not self._has("apply", update):
             with _refused():
                 self._configs.apply(update.decision_id, config_changes(update, self._policy), day=day)
@@ -113,8 +113,9 @@ def config_changes(update: Update, policy: UpdatePolicy) -> list[ConfigChange]:
     before, changes = sides(update.from_value, update.target), []
     for name, value in sorted(update.values.items()):
         if name not in rules or name not in before:
-            message = f"{name} of decision {update.decision_id}: the update policy names no such key any more"
-            raise RefusedChangeError(message)
+            raise RefusedChangeError(
+                f"{name} of decision {update.decision_id}: the update policy names no such key any more"
+            )
         try:
             changes.append(ConfigChange(rule=rules[name], old=before[name], new=rules[name].check(value)))
         except ValueError as error:
