@@ -34,9 +34,8 @@ def settings_table() -> str:
         default = ", ".join(value) if isinstance(value, tuple) else default
         if isinstance(value, Path):
             default = f"./{default}"
-        lines.append(
-            f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |"
-        )
+        words = " ".join((field.description or "").split())
+        lines.append(f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {words} |")
     return "\n".join(lines)
 
 

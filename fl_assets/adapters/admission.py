@@ -80,15 +80,15 @@ class Inventory(Record):
     target_modules: tuple[str, ...]
     max_bytes: int = Field(ge=1)
     require_signature: bool = True
-    require_bundle: bool = Field(
-        False, description="Whether a model-signing bundle must come with the signed manifest."
-    )
+    require_bundle: bool = False
+    """Whether a model-signing bundle must come with the signed manifest."""
 
 
 class Known(Record):
     """Known versions of an adapter."""
 
-    highest: str = Field("", description="Highest admissible version ever seen; '' for none.")
+    highest: str = ""
+    """Highest admissible version ever seen; '' for none."""
     highest_digest: str = ""
     current: str = ""
     withdrawn: tuple[str, ...] = ()
@@ -102,16 +102,18 @@ class Candidate(Record):
     version: str = UNKNOWN
     manifest: AdapterManifest | None = None
     signature: str = ""
-    bundle: bytes = Field(b"", description="Its model-signing bundle, as the source has it; b'' for none.")
-    from_repository: bool = Field(
-        False, description="Whether it comes from a repository, whose commit must be pinned."
-    )
-    commit: str = Field("", description="Commit at which the source lists the files.")
-    listed: dict[str, int | None] | None = Field(
-        None, description="Files by size, as the source lists them; None when it does not list."
-    )
-    location: str = Field("", description="Where the source fetches the weights from; never shown.")
-    problems: tuple[Violation, ...] = Field((), description="What was wrong already when it was listed.")
+    bundle: bytes = b""
+    """Its model-signing bundle, as the source has it; b'' for none."""
+    from_repository: bool = False
+    """Whether it comes from a repository, whose commit must be pinned."""
+    commit: str = ""
+    """Commit at which the source lists the files."""
+    listed: dict[str, int | None] | None = None
+    """Files by size, as the source lists them; None when it does not list."""
+    location: str = ""
+    """Where the source fetches the weights from; never shown."""
+    problems: tuple[Violation, ...] = ()
+    """What was wrong already when it was listed."""
 
 
 _Broken = tuple[str, str, str]
@@ -276,10 +278,14 @@ class Offered(Record):
     expires: date | None = None
     size_bytes: int = 0
     skills: tuple[str, ...] = ()
-    signed_by: str = Field("", description="Trusted key that signed it; '' for none.")
-    installed_version: str | None = Field(None, description="Version in use.")
-    is_installed: bool = Field(False, description="Whether this version lies on disk, in use or not.")
-    refusals: tuple[str, ...] = Field((), description="Empty when it is admissible.")
+    signed_by: str = ""
+    """Trusted key that signed it; '' for none."""
+    installed_version: str | None = None
+    """Version in use."""
+    is_installed: bool = False
+    """Whether this version lies on disk, in use or not."""
+    refusals: tuple[str, ...] = ()
+    """Empty when it is admissible."""
 
     def offer(self) -> AdapterOffer:
         """Return the part that decisions read."""

@@ -40,7 +40,8 @@ class AdapterFile(Record):
     """One file of an adapter."""
 
     name: Literal["adapter_config.json", "adapter_model.safetensors"]
-    size: int = Field(ge=1, le=2**40, description="Bytes.")
+    size: int = Field(ge=1, le=2**40)
+    """Bytes."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -48,19 +49,18 @@ class AdapterManifest(Record):
     """The signed description of one version of an adapter."""
 
     format: Literal[1] = 1
-    adapter_id: str = Field(description="`name` or `org/name`; for a Hub repository its id.")
-    version: str = Field(description="One to three numbers with dots.")
-    revision: str = Field(
-        "",
-        pattern=r"^([0-9a-f]{40})?$",
-        description="Commit that holds the files; '' where they do not come from a repository.",
-    )
+    adapter_id: str
+    """`name` or `org/name`; for a Hub repository its id."""
+    version: str
+    """One to three numbers with dots."""
+    revision: str = Field("", pattern=r"^([0-9a-f]{40})?$")
+    """Commit that holds the files; '' where they do not come from a repository."""
     base_model: str = Field(min_length=1, max_length=200)
     base_revision: str = Field(min_length=1, max_length=200)
-    expires: date = Field(description="First day (UTC) on which it is no longer installed or switched to.")
-    skills: tuple[str, ...] = Field(
-        (), max_length=20, description="What it is trained for, e.g. tool_calling."
-    )
+    expires: date
+    """First day (UTC) on which it is no longer installed or switched to."""
+    skills: tuple[str, ...] = Field((), max_length=20)
+    """What it is trained for, e.g. tool_calling."""
     description: str = Field("", max_length=500)
     files: tuple[AdapterFile, ...] = Field(min_length=2, max_length=2)
 

@@ -39,7 +39,8 @@ class VersionMemory(Record):
 
     highest: str = ""
     highest_digest: str = ""
-    trail: tuple[str, ...] = Field((), description="Versions that were in use, the latest last.")
+    trail: tuple[str, ...] = ()
+    """Versions that were in use, the latest last."""
     withdrawn: tuple[str, ...] = ()
 
 

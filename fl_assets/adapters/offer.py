@@ -11,7 +11,7 @@ class AdapterOffer(Record):
     adapter_id: str = Field(min_length=1)
     version: str = Field(min_length=1)
     installed_version: str | None = None
-    skills: tuple[str, ...] = Field(
-        (), description="What it is trained for, e.g. tool_calling; without any it is taken for every need."
-    )
-    refusals: tuple[str, ...] = Field((), description="Empty when it is admissible.")
+    skills: tuple[str, ...] = ()
+    """What it is trained for, e.g. tool_calling; without any it is taken for every need."""
+    refusals: tuple[str, ...] = ()
+    """Empty when it is admissible."""

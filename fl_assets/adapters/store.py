@@ -15,8 +15,6 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field
-
 from fl_assets.adapters.admission import (
     AdapterRefusedError,
     Candidate,
@@ -72,7 +70,8 @@ class Switched(Record):
 
     adapter_id: str
     from_version: str | None
-    to_version: str | None = Field(description="None: the adapter is off.")
+    to_version: str | None
+    """None: the adapter is off."""
     path: Path | None
 
 

@@ -87,256 +87,162 @@ def plain_url(value: str) -> str:
 class FederatedLearningConfig(BaseSettings):
     """Settings of one coordinator; each field is the environment variable `FEDERATED_LEARNING_<FIELD>`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     # Schedule
-    enabled: Switch = Field(True, description="Whether the schedule and the sensors start runs.")
-    cycle_interval_secs: int = Field(
-        DAY_SECS, ge=60, description="Seconds between cycles: whole days, or whole minutes that divide a day."
-    )
-    min_events: int = Field(
-        1000, ge=1, description="Events that a cycle's window must hold before anything is learned."
-    )
-    max_window_days: int = Field(
-        7, ge=1, le=31, description="Longest window: days that a day with few events is analysed with."
-    )
-    start_date: date = Field(
-        date(2023, 1, 1),
-        description="First daily partition (UTC); older events are refused. When not given, partitions "
-        "begin at the first day of telemetry.",
-    )
+    enabled: Switch = True
+    """Whether the schedule and the sensors start runs."""
+    cycle_interval_secs: int = Field(DAY_SECS, ge=60)
+    """Seconds between cycles: whole days, or whole minutes that divide a day."""
+    min_events: int = Field(1000, ge=1)
+    """Events that a cycle's window must hold before anything is learned."""
+    max_window_days: int = Field(7, ge=1, le=31)
+    """Longest window: days that a day with few events is analysed with."""
+    start_date: date = date(2023, 1, 1)
+    """First daily partition (UTC); older events are refused. When not given, partitions begin at the first
+    day of telemetry."""
     # Paths
-    telemetry_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
-        Path("./data/telemetry/cache"),
-        description="Folder of telemetry files, searched at any depth, or `s3://bucket/prefix`, `gs://` or "
-        "`az://` (needs the [object-storage] extra), whose new objects are fetched below the data folder.",
-    )
-    sources_path: Path | None = Field(
-        None, description="Servers that traces are pulled from, day by day (YAML, docs/connect.md)."
-    )
-    error_records_path: Path = Field(
-        Path("./data/self-improve/records"),
-        description="Folder of the self-improvement engine's error records (JSON or JSONL).",
-    )
-    playbook_path: Path = Field(
-        Path("./data/federated-learning/playbooks"),
-        description="Folder the playbook JSON files are written to.",
-    )
-    data_path: Path = Field(
-        Path("./data"),
-        description="Folder of all that the coordinator keeps: lake, warehouse, reports, adapters.",
-    )
+    telemetry_path: Annotated[Path | str, BeforeValidator(_as_place)] = Path("./data/telemetry/cache")
+    """Folder of telemetry files, searched at any depth, or `s3://bucket/prefix`, `gs://` or `az://` (needs
+    the [object-storage] extra), whose new objects are fetched below the data folder."""
+    sources_path: Path | None = None
+    """Servers that traces are pulled from, day by day (YAML, docs/connect.md)."""
+    error_records_path: Path = Path("./data/self-improve/records")
+    """Folder of the self-improvement engine's error records (JSON or JSONL)."""
+    playbook_path: Path = Path("./data/federated-learning/playbooks")
+    """Folder the playbook JSON files are written to."""
+    data_path: Path = Path("./data")
+    """Folder of all that the coordinator keeps: lake, warehouse, reports, adapters."""
     lake_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
-        default_factory=lambda settings: settings["data_path"] / "lake",
-        description="Folder of the events as Parquet, `lake` below the data folder when not given, or "
-        "`s3://bucket/prefix`, `gs://` or `az://` (needs the "
-        "[object-storage] extra); coordinators on several machines may share it (docs/scaling.md).",
+        default_factory=lambda settings: settings["data_path"] / "lake"
     )
+    """Folder of the events as Parquet, `lake` below the data folder when not given, or `s3://bucket/prefix`,
+    `gs://` or `az://` (needs the [object-storage] extra); coordinators on several machines may share it
+    (docs/scaling.md)."""
     # Engine
-    engine: Literal["duckdb", "spark"] = Field(
-        "duckdb",
-        description="What reads, redacts and sums events: in process, or a Spark job (docs/engines.md).",
-    )
-    spark_master: str = Field(
-        "local[*]",
-        min_length=1,
-        description="Cluster that a Spark job runs on: local[N], spark://host:port, yarn or k8s://...",
-    )
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    """What reads, redacts and sums events: in process, or a Spark job (docs/engines.md)."""
+    spark_master: str = Field("local[*]", min_length=1)
+    """Cluster that a Spark job runs on: local[N], spark://host:port, yarn or k8s://..."""
     # Ingestion
-    max_bad_ratio: float = Field(
-        0.05, ge=0, le=1, description="Share of malformed lines above which a day's check fails."
-    )
-    max_line_bytes: int = Field(
-        1_048_576, ge=1024, description="Longest line that is parsed, bytes; longer ones are quarantined."
-    )
-    memory_mb: int = Field(
-        1500,
-        ge=1000,
-        description="Memory for ingestion and sums, megabytes; beyond it, redacted rows spill to disk.",
-    )
-    retention_days: int = Field(
-        0, ge=0, description="Days for which raw events are kept; 0 keeps them forever. Signatures stay."
-    )
-    node_attributes: Words = Field(
-        (),
-        description="Attributes of spans and resources that name the node, in order, comma-separated "
-        "(`k8s.deployment.name,host.name`); empty for the built-in order (docs/formats.md).",
-    )
-    pii: Switch = Field(False, description="Also mask person names and addresses (needs the [pii] extra).")
+    max_bad_ratio: float = Field(0.05, ge=0, le=1)
+    """Share of malformed lines above which a day's check fails."""
+    max_line_bytes: int = Field(1_048_576, ge=1024)
+    """Longest line that is parsed, bytes; longer ones are quarantined."""
+    memory_mb: int = Field(1500, ge=1000)
+    """Memory for ingestion and sums, megabytes; beyond it, redacted rows spill to disk."""
+    retention_days: int = Field(0, ge=0)
+    """Days for which raw events are kept; 0 keeps them forever. Signatures stay."""
+    node_attributes: Words = ()
+    """Attributes of spans and resources that name the node, in order, comma-separated
+    (`k8s.deployment.name,host.name`); empty for the built-in order (docs/formats.md)."""
+    pii: Switch = False
+    """Also mask person names and addresses (needs the [pii] extra)."""
     # Evidence
-    threshold: float = Field(0.7, gt=0, le=1, description="Confidence that a playbook must reach.")
-    min_nodes: int = Field(
-        3,
-        ge=1,
-        description="Nodes that must have a pattern before it is acted on; with 1, users or sessions count.",
-    )
-    false_discovery_rate: float = Field(
-        0.1, gt=0, lt=1, description="Expected share of false patterns among a day's actionable ones."
-    )
+    threshold: float = Field(0.7, gt=0, le=1)
+    """Confidence that a playbook must reach."""
+    min_nodes: int = Field(3, ge=1)
+    """Nodes that must have a pattern before it is acted on; with 1, users or sessions count."""
+    false_discovery_rate: float = Field(0.1, gt=0, lt=1)
+    """Expected share of false patterns among a day's actionable ones."""
     # Updates
-    apply: Literal["off", "stage", "canary", "on"] = Field(
-        "stage", description="How far updates go: off, stage (prepare only), canary, or on."
-    )
-    remedies_path: Path | None = Field(
-        None, description="Your remedy rules (YAML); a rule with the id of a built-in one replaces it."
-    )
-    mapping_path: Path | None = Field(
-        None, description="Your mappings of JSON fields to calls and turns (YAML, docs/formats.md)."
-    )
-    corrections_path: Path | None = Field(None, description="Your pattern merges and splits (YAML).")
-    update_policy_path: Path | None = Field(
-        None,
-        description="Which config keys may change, with types and bounds (YAML); when not given, "
-        "`agents/policy.yaml` below the data folder, if it is there.",
-    )
-    channel: str = Field(
-        "stable",
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
-        description="Channel whose nodes read `releases/<channel>.json`.",
-    )
-    release_days: int = Field(
-        7,
-        ge=1,
-        le=90,
-        description="Days until a release expires; nodes then drop it. It is signed again at half of them.",
-    )
-    signing_key_path: Path | None = Field(
-        None,
-        description="Ed25519 private key (PEM) that signs releases; made under the data folder when not "
-        "given.",
-    )
-    canary_share: float = Field(
-        0.1, gt=0, le=0.5, description="Share of the affected nodes that take a change first."
-    )
-    canary_min_nodes: int = Field(
-        3, ge=2, description="Nodes that both the canary and the untouched group must have."
-    )
-    max_canary_days: int = Field(
-        14, ge=2, le=90, description="Days after which a trial without a clear result is rolled back."
-    )
+    apply: Literal["off", "stage", "canary", "on"] = "stage"
+    """How far updates go: off, stage (prepare only), canary, or on."""
+    remedies_path: Path | None = None
+    """Your remedy rules (YAML); a rule with the id of a built-in one replaces it."""
+    mapping_path: Path | None = None
+    """Your mappings of JSON fields to calls and turns (YAML, docs/formats.md)."""
+    corrections_path: Path | None = None
+    """Your pattern merges and splits (YAML)."""
+    update_policy_path: Path | None = None
+    """Which config keys may change, with types and bounds (YAML); when not given, `agents/policy.yaml` below
+    the data folder, if it is there."""
+    channel: str = Field("stable", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    """Channel whose nodes read `releases/<channel>.json`."""
+    release_days: int = Field(7, ge=1, le=90)
+    """Days until a release expires; nodes then drop it. It is signed again at half of them."""
+    signing_key_path: Path | None = None
+    """Ed25519 private key (PEM) that signs releases; made under the data folder when not given."""
+    canary_share: float = Field(0.1, gt=0, le=0.5)
+    """Share of the affected nodes that take a change first."""
+    canary_min_nodes: int = Field(3, ge=2)
+    """Nodes that both the canary and the untouched group must have."""
+    max_canary_days: int = Field(14, ge=2, le=90)
+    """Days after which a trial without a clear result is rolled back."""
     # Adapters
-    trace_url: str = Field(
-        "", description="Link to a trace in your tracing tool, with `{trace_id}` for the id."
-    )
-    writer_url: str = Field(
-        "",
-        description="OpenAI-compatible server, such as `http://localhost:11434/v1`, whose model writes a "
-        "title and explanation beside each exported playbook (docs/hand-off.md); empty for none.",
-    )
-    writer_model: str = Field("", description="Model of that server.")
-    writer_key: SecretStr | None = Field(
-        None,
-        exclude=True,
-        description="Key of that server (a secret, read from the environment and never shown).",
-    )
-    adapter_repos: Words = Field(
-        (), description="Hub repositories of adapters, comma-separated: `org/name` or `org/name@revision`."
-    )
-    adapter_url: str = Field("", description="Server with a plain list of adapters at `<url>/list`.")
-    adapter_hosts: Words = Field(
-        (), description="Further hosts that downloads may be redirected to, e.g. `*.cdn.example`."
-    )
-    trusted_keys_path: Path | None = Field(
-        None, description="Folder of the Ed25519 public keys (`<name>.pem`) that are trusted."
-    )
-    require_signature: Switch = Field(
-        True, description="Whether an adapter without a signature by a trusted key is refused."
-    )
-    adapter_oms_key_path: Path | None = Field(
-        None,
-        description="Public EC key (PEM); when set, an adapter also needs an OpenSSF model-signing "
-        "bundle `model.sig` by it (needs the [oms] extra).",
-    )
-    base_model: str = Field(
-        "",
-        description="Base model that the nodes run, e.g. `Qwen/Qwen3-8B`; without it no adapter is admitted.",
-    )
-    base_revision: str = Field("", description="Revision of the base model that the nodes run.")
-    max_lora_rank: int = Field(
-        16, ge=1, le=512, description="Highest rank that the nodes' server takes (vLLM: --max-lora-rank)."
-    )
+    trace_url: str = ""
+    """Link to a trace in your tracing tool, with `{trace_id}` for the id."""
+    writer_url: str = ""
+    """OpenAI-compatible server, such as `http://localhost:11434/v1`, whose model writes a title and
+    explanation beside each exported playbook (docs/hand-off.md); empty for none."""
+    writer_model: str = ""
+    """Model of that server."""
+    writer_key: SecretStr | None = Field(None, exclude=True)
+    """Key of that server (a secret, read from the environment and never shown)."""
+    adapter_repos: Words = ()
+    """Hub repositories of adapters, comma-separated: `org/name` or `org/name@revision`."""
+    adapter_url: str = ""
+    """Server with a plain list of adapters at `<url>/list`."""
+    adapter_hosts: Words = ()
+    """Further hosts that downloads may be redirected to, e.g. `*.cdn.example`."""
+    trusted_keys_path: Path | None = None
+    """Folder of the Ed25519 public keys (`<name>.pem`) that are trusted."""
+    require_signature: Switch = True
+    """Whether an adapter without a signature by a trusted key is refused."""
+    adapter_oms_key_path: Path | None = None
+    """Public EC key (PEM); when set, an adapter also needs an OpenSSF model-signing bundle `model.sig` by it
+    (needs the [oms] extra)."""
+    base_model: str = ""
+    """Base model that the nodes run, e.g. `Qwen/Qwen3-8B`; without it no adapter is admitted."""
+    base_revision: str = ""
+    """Revision of the base model that the nodes run."""
+    max_lora_rank: int = Field(16, ge=1, le=512)
+    """Highest rank that the nodes' server takes (vLLM: --max-lora-rank)."""
     lora_targets: Words = Field(
-        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
-        min_length=1,
-        description="Modules that an adapter may change.",
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), min_length=1
     )
-    max_adapter_bytes: int = Field(
-        1_073_741_824, ge=1024, description="Largest adapter that is downloaded, bytes."
-    )
-    keep_versions: int = Field(
-        3,
-        ge=2,
-        description="Installed versions kept of each adapter, always the one in use and the one before it.",
-    )
-    vllm_url: str = Field(
-        "", description="vLLM server that an adapter is loaded into when it is switched to."
-    )
+    """Modules that an adapter may change."""
+    max_adapter_bytes: int = Field(1_073_741_824, ge=1024)
+    """Largest adapter that is downloaded, bytes."""
+    keep_versions: int = Field(3, ge=2)
+    """Installed versions kept of each adapter, always the one in use and the one before it."""
+    vllm_url: str = ""
+    """vLLM server that an adapter is loaded into when it is switched to."""
     # Federation: a node that sends summaries, and the coordinator that takes them
-    node_id: str = Field(
-        "",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$",
-        description="On a node: its name in summaries; by default the one in its telemetry.",
-    )
-    node_key_path: Path | None = Field(
-        None,
-        description="On a node: Ed25519 private key (PEM) that signs summaries; made under the data "
-        "folder when not given.",
-    )
-    summary_min_sessions: int = Field(
-        3,
-        ge=1,
-        description="Sessions that must have a text before a summary holds it; as on the coordinator.",
-    )
-    summary_epsilon: float = Field(
-        0.0,
-        ge=0,
-        le=100,
-        description="Epsilon of the noise on a day's summary, 0 for none; as on the coordinator.",
-    )
-    summary_budget: float = Field(
-        30.0,
-        gt=0,
-        description="On a node: the most that SUMMARY_EPSILON may add up to over any 30 days; "
-        "beyond it nothing is sent.",
-    )
-    summary_delta: float = Field(
-        0.0,
-        ge=0,
-        le=0.01,
-        description="On a node: chance that one session brings a name of its own into a day's summary "
-        "with noise, such as 0.00001; 0 leaves names to SUMMARY_MIN_SESSIONS.",
-    )
-    summaries_path: Path = Field(
-        Path("./data/federated-learning/summaries"),
-        description="Folder of nodes' summaries, searched at any depth.",
-    )
-    node_keys_path: Path = Field(
-        Path("./data/federated-learning/node-keys"),
-        description="Folder of nodes' Ed25519 public keys (`<node>.pem`) whose summaries are taken.",
-    )
-    summary_min_nodes: int = Field(
-        3, ge=1, description="Nodes that must have a pattern that only summaries report before it is shown."
-    )
+    node_id: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$")
+    """On a node: its name in summaries; by default the one in its telemetry."""
+    node_key_path: Path | None = None
+    """On a node: Ed25519 private key (PEM) that signs summaries; made under the data folder when not
+    given."""
+    summary_min_sessions: int = Field(3, ge=1)
+    """Sessions that must have a text before a summary holds it; as on the coordinator."""
+    summary_epsilon: float = Field(0.0, ge=0, le=100)
+    """Epsilon of the noise on a day's summary, 0 for none; as on the coordinator."""
+    summary_budget: float = Field(30.0, gt=0)
+    """On a node: the most that SUMMARY_EPSILON may add up to over any 30 days; beyond it nothing is sent."""
+    summary_delta: float = Field(0.0, ge=0, le=0.01)
+    """On a node: chance that one session brings a name of its own into a day's summary with noise, such as
+    0.00001; 0 leaves names to SUMMARY_MIN_SESSIONS."""
+    summaries_path: Path = Path("./data/federated-learning/summaries")
+    """Folder of nodes' summaries, searched at any depth."""
+    node_keys_path: Path = Path("./data/federated-learning/node-keys")
+    """Folder of nodes' Ed25519 public keys (`<node>.pem`) whose summaries are taken."""
+    summary_min_nodes: int = Field(3, ge=1)
+    """Nodes that must have a pattern that only summaries report before it is shown."""
     # Dagster and its UI
-    dagster_postgres_url: SecretStr | None = Field(
-        None,
-        exclude=True,
-        description="PostgreSQL database of Dagster's runs and events, instead of files below the data "
-        "folder: postgresql+psycopg2://user:password@host/database "
-        "(needs the [postgres] extra; it is a secret, read from the environment and never shown).",
-    )
-    ui_hosts: Words = Field(
-        (),
-        description="Further host names that the webserver of `fl-assets dev` and `fl-assets serve` answers "
-        "to: those of the reverse proxy.",
-    )
+    dagster_postgres_url: SecretStr | None = Field(None, exclude=True)
+    """PostgreSQL database of Dagster's runs and events, instead of files below the data folder:
+    postgresql+psycopg2://user:password@host/database (needs the [postgres] extra; it is a secret, read from
+    the environment and never shown)."""
+    ui_hosts: Words = ()
+    """Further host names that the webserver of `fl-assets dev` and `fl-assets serve` answers to: those of the
+    reverse proxy."""
     # Alerts
-    alert_webhook: SecretStr | None = Field(
-        None,
-        exclude=True,
-        description="Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the "
-        "environment and never shown).",
-    )
+    alert_webhook: SecretStr | None = Field(None, exclude=True)
+    """Where alerts are posted, as Slack reads them (a URL; it is a secret, read from the environment and
+    never shown)."""
 
     @field_validator("cycle_interval_secs")
     @classmethod

@@ -39,7 +39,8 @@ _SUMMARIES = "node_summaries"
 class LakeFile(Record):
     """A Parquet file of a day."""
 
-    name: str = Field(pattern=r"^[0-9a-f-]+\.parquet$", description="Within the day's folder.")
+    name: str = Field(pattern=r"^[0-9a-f-]+\.parquet$")
+    """Within the day's folder."""
     sha256: str
     rows: int = Field(ge=0)
 
@@ -50,23 +51,21 @@ class Manifest(Record):
     table: str
     day: date
     rows: int = Field(ge=0)
-    content_hash: str = Field(
-        description="Hash of the rows without their sources: the same in any order and split into files."
-    )
-    version: int = Field(ge=1, description="Counts how often the content changed.")
-    source_files: tuple[str, ...] = Field(description="Files the rows came from; some may be deleted by now.")
+    content_hash: str
+    """Hash of the rows without their sources: the same in any order and split into files."""
+    version: int = Field(ge=1)
+    """Counts how often the content changed."""
+    source_files: tuple[str, ...]
+    """Files the rows came from; some may be deleted by now."""
     schema_version: int
     duckdb_version: str
-    files: tuple[LakeFile, ...] = Field(
-        (), description="Each is sorted by itself; none once the day has expired."
-    )
-    is_expired: bool = Field(
-        False, description="Whether retention removed the rows; the counts are those of before."
-    )
+    files: tuple[LakeFile, ...] = ()
+    """Each is sorted by itself; none once the day has expired."""
+    is_expired: bool = False
+    """Whether retention removed the rows; the counts are those of before."""
     stats: dict[str, int | float] = Field(default_factory=dict)
-    damage: str = Field(
-        "", exclude=True, description="Why the one on disk cannot be read (`manifest_or_damage`)."
-    )
+    damage: str = Field("", exclude=True)
+    """Why the one on disk cannot be read (`manifest_or_damage`)."""
 
 
 def _schema_of(content: bytes) -> int:

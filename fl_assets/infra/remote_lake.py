@@ -163,8 +163,10 @@ _ManifestName = Annotated[str, Field(pattern=r"^manifest-[0-9a-f]{16}\.json$")]
 class Head(Record):
     """State of the lake."""
 
-    commit: str = Field(description="Token, by which a writer recognises its own commit.")
-    days: dict[_Folder, _ManifestName] = Field(description="The manifest of each day of each table.")
+    commit: str
+    """Token, by which a writer recognises its own commit."""
+    days: dict[_Folder, _ManifestName]
+    """The manifest of each day of each table."""
 
 
 class RemoteLake:

@@ -42,24 +42,22 @@ class ClassRule(Record):
 
     id: str = Field(min_length=1, max_length=80)
     failure_class: ErrorClass = Field(alias="class")
-    any_of: tuple[Phrase, ...] = Field((), description="Phrases of which one must occur.")
-    all_of: tuple[Phrase, ...] = Field((), description="Phrases that must all occur.")
-    none_of: tuple[Phrase, ...] = Field((), description="Phrases of which none may occur.")
-    method: tuple[Glob, ...] = Field(
-        (), description="Globs, in any case, of which one must fit one of the pattern's methods."
-    )
-    service: tuple[Glob, ...] = Field(
-        (), description="Globs, in any case, of which one must fit one of the pattern's services."
-    )
-    kind: tuple[PatternKind, ...] = Field((), description="Kinds of pattern it is for; empty for any.")
-    is_harmless: bool = Field(
-        False, alias="harmless", description="A result rather than a failure: it asks for nothing to be done."
-    )
-    is_family: bool = Field(
-        False,
-        alias="family",
-        description="What a person calls one problem, whatever the wording or the tool.",
-    )
+    any_of: tuple[Phrase, ...] = ()
+    """Phrases of which one must occur."""
+    all_of: tuple[Phrase, ...] = ()
+    """Phrases that must all occur."""
+    none_of: tuple[Phrase, ...] = ()
+    """Phrases of which none may occur."""
+    method: tuple[Glob, ...] = ()
+    """Globs, in any case, of which one must fit one of the pattern's methods."""
+    service: tuple[Glob, ...] = ()
+    """Globs, in any case, of which one must fit one of the pattern's services."""
+    kind: tuple[PatternKind, ...] = ()
+    """Kinds of pattern it is for; empty for any."""
+    is_harmless: bool = Field(False, alias="harmless")
+    """A result rather than a failure: it asks for nothing to be done."""
+    is_family: bool = Field(False, alias="family")
+    """What a person calls one problem, whatever the wording or the tool."""
 
     _any: re.Pattern[str] | None = PrivateAttr(None)
     _all: tuple[re.Pattern[str], ...] = PrivateAttr(())

@@ -20,17 +20,19 @@ from fl_assets.sums.masking import UNCAUGHT_PREFIX
 class Merge(Record):
     """Patterns that people say are one."""
 
-    into: str = Field(min_length=1, description="Pattern id that survives.")
-    patterns: tuple[str, ...] = Field(min_length=1, description="Pattern ids that become it.")
+    into: str = Field(min_length=1)
+    """Pattern id that survives."""
+    patterns: tuple[str, ...] = Field(min_length=1)
+    """Pattern ids that become it."""
 
 
 class Split(Record):
     """Messages that people say are not of a pattern: those with a given text in them."""
 
-    pattern: str = Field(min_length=1, description="Pattern id to take them from.")
-    containing: str = Field(
-        min_length=1, description="Text that their masked error contains, letter by letter."
-    )
+    pattern: str = Field(min_length=1)
+    """Pattern id to take them from."""
+    containing: str = Field(min_length=1)
+    """Text that their masked error contains, letter by letter."""
 
 
 class Corrections(Record):

@@ -55,32 +55,31 @@ class Conditions(Record):
     failure_class: tuple[FailureClass, ...] = Field(min_length=1, alias="class")
     kind: tuple[PatternKind, ...] = ()
     state: tuple[State, ...] = ()
-    failures: Bounds = Field(Bounds(min=2), description="What was seen once is no pattern yet.")
+    failures: Bounds = Bounds(min=2)
+    """What was seen once is no pattern yet."""
     rate: Bounds | None = None
     nodes: Bounds | None = None
     lift: Bounds | None = None
-    latency_ratio: Bounds | None = Field(
-        None, description="Median duration of failed calls over the p99 of successful ones."
-    )
-    retry_share: Bounds | None = Field(
-        None, description="Share of second attempts that work; half when none was seen."
-    )
-    rule: tuple[str, ...] = Field(
-        (), description="Rules of failure_classes.yaml, one of which named the class."
-    )
-    says: tuple[Phrase, ...] = Field((), description="Phrases, one of which the pattern's words must have.")
-    stated_limit: Bounds | None = Field(None, description="Rate limit that the errors state.")
-    stated_wait: Bounds | None = Field(None, description="Wait that the errors state, ms.")
-    agent: bool | None = Field(
-        None, description="Whether it may be an agent; false for a service that only services call."
-    )
-    dependency: bool | None = Field(None, description="Whether its messages name a service of the fleet.")
-    services: tuple[str, ...] = Field(
-        (), description="Globs; one of the pattern's services must match one of them."
-    )
-    methods: tuple[str, ...] = Field(
-        (), description="Globs; one of the pattern's methods must match one of them."
-    )
+    latency_ratio: Bounds | None = None
+    """Median duration of failed calls over the p99 of successful ones."""
+    retry_share: Bounds | None = None
+    """Share of second attempts that work; half when none was seen."""
+    rule: tuple[str, ...] = ()
+    """Rules of failure_classes.yaml, one of which named the class."""
+    says: tuple[Phrase, ...] = ()
+    """Phrases, one of which the pattern's words must have."""
+    stated_limit: Bounds | None = None
+    """Rate limit that the errors state."""
+    stated_wait: Bounds | None = None
+    """Wait that the errors state, ms."""
+    agent: bool | None = None
+    """Whether it may be an agent; false for a service that only services call."""
+    dependency: bool | None = None
+    """Whether its messages name a service of the fleet."""
+    services: tuple[str, ...] = ()
+    """Globs; one of the pattern's services must match one of them."""
+    methods: tuple[str, ...] = ()
+    """Globs; one of the pattern's methods must match one of them."""
 
     def hold(self, facts: Facts) -> bool:
         """Whether the pattern meets every condition."""
@@ -112,9 +111,8 @@ class Change(Record):
     """One change: a fixed value, or a formula over the pattern's numbers, within bounds."""
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    value: str | None = Field(
-        None, min_length=1, max_length=1000, description="May name the fields that a title may."
-    )
+    value: str | None = Field(None, min_length=1, max_length=1000)
+    """May name the fields that a title may."""
     formula: str | None = None
     factor: float = Field(1.0, gt=0, le=1000)
     min: int | None = None
@@ -166,10 +164,10 @@ class Remedy(Record):
     title: str = Field(min_length=1, max_length=120)
     description: str = Field(min_length=1, max_length=1000)
     changes: tuple[Change, ...] = Field(min_length=1)
-    needs_a_look: bool = Field(False, description="Names no change: somebody has to look first.")
-    fallback: bool = Field(
-        False, description="Applies only to patterns that no other rule has an answer for."
-    )
+    needs_a_look: bool = False
+    """Names no change: somebody has to look first."""
+    fallback: bool = False
+    """Applies only to patterns that no other rule has an answer for."""
 
     @model_validator(mode="after")
     def _templates_are_sound(self) -> Self:

@@ -79,9 +79,8 @@ class Headline(Record):
     unit: Literal["count", "share"] = "count"
     more_is: Literal["good", "bad", "neutral"] = "neutral"
     note: str = ""
-    is_sure: bool = Field(
-        False, description="Whether it moved beyond chance: the 95 % intervals do not overlap."
-    )
+    is_sure: bool = False
+    """Whether it moved beyond chance: the 95 % intervals do not overlap."""
 
 
 class ExampleLine(Record):
@@ -92,7 +91,8 @@ class ExampleLine(Record):
     node: str
     time: str
     trace_id: str
-    link: str = Field("", description="By FEDERATED_LEARNING_TRACE_URL; '' without it.")
+    link: str = ""
+    """By FEDERATED_LEARNING_TRACE_URL; '' without it."""
 
 
 class PatternLine(Record):
@@ -100,21 +100,24 @@ class PatternLine(Record):
 
     pattern_id: str
     template: str
-    title: str = Field(description="The template, with the status code that all its examples begin with.")
+    title: str
+    """The template, with the status code that all its examples begin with."""
     kind: str
     failure_class: str
     state: str
     change: Change
     services: tuple[str, ...]
     methods: tuple[str, ...]
-    breakdown: tuple[tuple[str, str, int], ...] = Field(description="service, method, failures; most first.")
+    breakdown: tuple[tuple[str, str, int], ...]
+    """service, method, failures; most first."""
     failures: int
     sessions: int
     calls: int
     failure_rate: float
     rate_low: float
     rate_high: float
-    rate_before: float | None = Field(description="Rate of the same pattern in the cycle before.")
+    rate_before: float | None
+    """Rate of the same pattern in the cycle before."""
     baseline_rate: float | None
     peer_rate: float | None
     nodes_affected: int
@@ -123,8 +126,10 @@ class PatternLine(Record):
     first_seen: str
     last_seen: str
     confidence: float
-    corroboration: float | None = Field(None, description="Confidence without the loudest nodes or user.")
-    incident_node: str | None = Field(None, description="The one node whose incident it is.")
+    corroboration: float | None = None
+    """Confidence without the loudest nodes or user."""
+    incident_node: str | None = None
+    """The one node whose incident it is."""
     is_significant: bool
     series: tuple[int, ...]
     series_calls: tuple[int, ...]
@@ -134,10 +139,14 @@ class PatternLine(Record):
     suspects: tuple[str, ...]
     messages: int
     why_grouped: str
-    playbooks: tuple[str, ...] = Field(description="Improvements that answer it.")
-    examples: tuple[ExampleLine, ...] = Field((), description="Messages as they were, redacted.")
-    nodes: tuple[tuple[str, int], ...] = Field((), description="node, failures; most first.")
-    is_harmless: bool = Field(False, description="Whether a rule says that it is no fault.")
+    playbooks: tuple[str, ...]
+    """Improvements that answer it."""
+    examples: tuple[ExampleLine, ...] = ()
+    """Messages as they were, redacted."""
+    nodes: tuple[tuple[str, int], ...] = ()
+    """node, failures; most first."""
+    is_harmless: bool = False
+    """Whether a rule says that it is no fault."""
 
 
 class PlaybookLine(Record):
@@ -149,15 +158,16 @@ class PlaybookLine(Record):
     title: str
     description: str
     target: str
-    confidence: float = Field(description="Probability that the failure persists.")
-    corroboration: float | None = Field(None, description="The same without the loudest nodes.")
-    helps: float | None = Field(None, description="Probability that the remedy helps, from measured trials.")
-    benefit: float | None = Field(
-        None, description="Failed requests a day that a trial is expected to prevent, per day that it takes."
-    )
-    avoided_per_day: float | None = Field(
-        None, description="Failed requests a day that the change should prevent; null when not computed."
-    )
+    confidence: float
+    """Probability that the failure persists."""
+    corroboration: float | None = None
+    """The same without the loudest nodes."""
+    helps: float | None = None
+    """Probability that the remedy helps, from measured trials."""
+    benefit: float | None = None
+    """Failed requests a day that a trial is expected to prevent, per day that it takes."""
+    avoided_per_day: float | None = None
+    """Failed requests a day that the change should prevent; null when not computed."""
     evidence_count: int
     nodes_affected: int
     nodes_reporting: int
@@ -166,15 +176,22 @@ class PlaybookLine(Record):
     failure_rate: float
     suggested_changes: tuple[tuple[str, str], ...]
     version: int
-    is_new: bool = Field(description="Whether the cycle before did not have it, or held it.")
-    headline: str = Field("", description="What fails, where and since when, in one sentence.")
-    cost: str = Field("", description="What the failures cost, in one or two sentences.")
-    reasons_why: tuple[str, ...] = Field((), description="Differences and cures behind the change.")
-    tried: int = Field(0, description="Trials of its remedy that have ended.")
-    helped: int = Field(0, description="Those of them in which it helped.")
+    is_new: bool
+    """Whether the cycle before did not have it, or held it."""
+    headline: str = ""
+    """What fails, where and since when, in one sentence."""
+    cost: str = ""
+    """What the failures cost, in one or two sentences."""
+    reasons_why: tuple[str, ...] = ()
+    """Differences and cures behind the change."""
+    tried: int = 0
+    """Trials of its remedy that have ended."""
+    helped: int = 0
+    """Those of them in which it helped."""
     readiness: str = "ready"
     readiness_reason: str = ""
-    incident_node: str = Field("", description="The node, when this is the failure of one node.")
+    incident_node: str = ""
+    """The node, when this is the failure of one node."""
     held_because: tuple[str, ...]
     action: str
     reasons: tuple[str, ...]
@@ -187,9 +204,8 @@ class DecisionLine(Record):
     improvement_id: str
     title: str
     action: str
-    outcome: str = Field(
-        description="The action in a reader's words: `for review`, `to change by hand`, `held back` …"
-    )
+    outcome: str
+    """The action in a reader's words: `for review`, `to change by hand`, `held back` …"""
     mode: str
     category: str
     target: str
@@ -197,12 +213,12 @@ class DecisionLine(Record):
     to_value: str
     reasons: tuple[str, ...]
     revert_plan: str
-    status: str = Field(
-        description="What was done: staged, canary, applied, waiting, rejected, refused, off; empty when "
-        "nothing had to be."
-    )
+    status: str
+    """What was done: staged, canary, applied, waiting, rejected, refused, off; empty when nothing had to
+    be."""
     status_reason: str
-    can_be_answered: bool = Field(False, description="Whether a person's yes or no is taken.")
+    can_be_answered: bool = False
+    """Whether a person's yes or no is taken."""
 
 
 class GateLine(Record):
@@ -210,9 +226,11 @@ class GateLine(Record):
 
     rule: str
     expected: str
-    held: int = Field(description="Playbooks that it holds back.")
+    held: int
+    """Playbooks that it holds back."""
     stops_day: bool
-    first: str = Field(description="What the first of them has.")
+    first: str
+    """What the first of them has."""
 
 
 class OutcomeLine(Record):
@@ -234,9 +252,8 @@ class OutcomeLine(Record):
     effect: float | None
     effect_low: float | None
     effect_high: float | None
-    power: float | None = Field(
-        None, description="Probability that 20 % fewer failures would have been found."
-    )
+    power: float | None = None
+    """Probability that 20 % fewer failures would have been found."""
     verdict: str
     action: str
     reason: str
@@ -284,13 +301,11 @@ class NodeLine(Record):
     calls: int
     failures: int
     conversations: int
-    usual: float = Field(
-        description="Median calls and conversations a day of the days before on which the fleet reported."
-    )
+    usual: float
+    """Median calls and conversations a day of the days before on which the fleet reported."""
     status: NodeStatus
-    series: tuple[int, ...] = Field(
-        description="Calls and conversations of each of the last 14 days, oldest first."
-    )
+    series: tuple[int, ...]
+    """Calls and conversations of each of the last 14 days, oldest first."""
 
 
 class Quality(Record):
@@ -300,12 +315,8 @@ class Quality(Record):
     nodes_left_out: int
     nodes_reporting: int
     nodes_usual: int
-    completeness: float = Field(
-        ge=0,
-        le=1,
-        description="Share of the nodes expected that reported; registered ones and those of the days "
-        "before are.",
-    )
+    completeness: float = Field(ge=0, le=1)
+    """Share of the nodes expected that reported; registered ones and those of the days before are."""
     silent: tuple[str, ...]
     events: int
     quarantined: int
@@ -338,9 +349,8 @@ class Report(Record):
     window_days: int
     threshold: float
     min_nodes: int
-    summary: tuple[str, ...] = Field(
-        description="What a reader needs in the first ten seconds, one sentence each."
-    )
+    summary: tuple[str, ...]
+    """What a reader needs in the first ten seconds, one sentence each."""
     headlines: tuple[Headline, ...]
     states: tuple[tuple[str, int], ...]
     patterns: tuple[PatternLine, ...]
@@ -353,7 +363,8 @@ class Report(Record):
     quality: Quality
     calibration: tuple[Bin, ...]
     gate: tuple[GateLine, ...] = ()
-    steps: tuple[StepLine, ...] = Field((), description="What became of changes in the last 14 days.")
+    steps: tuple[StepLine, ...] = ()
+    """What became of changes in the last 14 days."""
 
     @property
     def incidents(self) -> tuple[PatternLine, ...]:

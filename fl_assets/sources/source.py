@@ -31,35 +31,24 @@ class SourceError(RuntimeError):
 class RemoteSource(Record):
     """One entry of sources.yaml."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
-        description="Folder below the telemetry folder; the node of last resort when `node` is not given.",
-    )
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    """Folder below the telemetry folder; the node of last resort when `node` is not given."""
     kind: Literal["langfuse", "phoenix", "mlflow", "langsmith", "clickhouse"]
-    url: str = Field(min_length=1, description="Address of the server, perhaps with a path before its API.")
-    project: str = Field(
-        "",
-        max_length=200,
-        description="Phoenix and LangSmith: name or id of the project; MLflow: of the experiment; "
-        "ClickHouse: the database.",
-    )
-    node: str = Field(
-        "",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$",
-        description="Node of last resort, where the traces do not name theirs.",
-    )
-    page_size: int | None = Field(
-        None, ge=1, le=100_000, description="Records asked for at once; by default what the server allows."
-    )
-    token_env: str = Field(
-        "", pattern=_VARIABLE, description="Environment variable that holds the token, key or password."
-    )
-    user_env: str = Field(
-        "",
-        pattern=_VARIABLE,
-        description="Environment variable that holds the user (Langfuse: the public key).",
-    )
-    logs: bool = Field(False, description="ClickHouse: pull `otel_logs` too.")
+    url: str = Field(min_length=1)
+    """Address of the server, perhaps with a path before its API."""
+    project: str = Field("", max_length=200)
+    """Phoenix and LangSmith: name or id of the project; MLflow: of the experiment; ClickHouse: the
+    database."""
+    node: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$")
+    """Node of last resort, where the traces do not name theirs."""
+    page_size: int | None = Field(None, ge=1, le=100_000)
+    """Records asked for at once; by default what the server allows."""
+    token_env: str = Field("", pattern=_VARIABLE)
+    """Environment variable that holds the token, key or password."""
+    user_env: str = Field("", pattern=_VARIABLE)
+    """Environment variable that holds the user (Langfuse: the public key)."""
+    logs: bool = False
+    """ClickHouse: pull `otel_logs` too."""
 
     @field_validator("url")
     @classmethod

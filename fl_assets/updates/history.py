@@ -41,9 +41,8 @@ class Update(Record):
     improvement_id: str
     pattern_id: str
     remedy_id: str
-    failure_class: str = Field(
-        "", description="Class of the pattern; '' in histories from before it was kept."
-    )
+    failure_class: str = ""
+    """Class of the pattern; '' in histories from before it was kept."""
     change_id: str
     category: Category
     target: str
@@ -78,24 +77,31 @@ class Event(Record):
     number: int = Field(ge=1)
     at: datetime
     what: What
-    decision_id: str = Field("", description="'' for refreshed, which concerns the release alone.")
-    by: str = Field(MACHINE, description="machine, or who.")
+    decision_id: str = ""
+    """'' for refreshed, which concerns the release alone."""
+    by: str = MACHINE
+    """machine, or who."""
     reason: str = ""
     update: Update | None = None
-    canary: tuple[str, ...] = Field((), description="Nodes that take it first.")
-    control: tuple[str, ...] = Field((), description="All other nodes of the trial.")
-    half: tuple[str, ...] = Field((), description="Nodes that take it once the canary nodes show no harm.")
-    held_back: tuple[str, ...] = Field((), description="Nodes that do not take it when it is promoted.")
-    newcomers: tuple[str, ...] = Field((), description="Nodes of the trial that have not reported for long.")
-    effect: float | None = Field(None, description="Measured failures over those expected.")
-    power: float | None = Field(
-        None, description="Probability that the trial would have found 20 % fewer failures."
-    )
+    canary: tuple[str, ...] = ()
+    """Nodes that take it first."""
+    control: tuple[str, ...] = ()
+    """All other nodes of the trial."""
+    half: tuple[str, ...] = ()
+    """Nodes that take it once the canary nodes show no harm."""
+    held_back: tuple[str, ...] = ()
+    """Nodes that do not take it when it is promoted."""
+    newcomers: tuple[str, ...] = ()
+    """Nodes of the trial that have not reported for long."""
+    effect: float | None = None
+    """Measured failures over those expected."""
+    power: float | None = None
+    """Probability that the trial would have found 20 % fewer failures."""
     ended: Ended | None = None
-    code: str = Field("", description="Of an answer: what showed that it was meant.")
-    by_hand: bool = Field(
-        False, description="A person has put this machine's files right; only the release is left to change."
-    )
+    code: str = ""
+    """Of an answer: what showed that it was meant."""
+    by_hand: bool = False
+    """A person has put this machine's files right; only the release is left to change."""
 
 
 @dataclass(frozen=True)

@@ -24,36 +24,27 @@ class KeyRule(Record):
     """One config key that may change: its place, its bounds, and the suggested change that sets it."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    file: str = Field(
-        min_length=1, description="Config file, relative to the policy file, inside its folder."
-    )
-    key: tuple[str | int, ...] = Field(
-        min_length=1, description="Path of the key: names, and numbers for places in a list (from 0)."
-    )
-    change: str = Field(
-        pattern=r"^[a-z][a-z0-9_]*$", description="Suggested change that it takes, e.g. timeout_ms."
-    )
-    targets: tuple[str, ...] = Field(
-        ("*",),
-        min_length=1,
-        description="Globs of playbook targets, `service` or `service:method`, that it is the key for.",
-    )
+    file: str = Field(min_length=1)
+    """Config file, relative to the policy file, inside its folder."""
+    key: tuple[str | int, ...] = Field(min_length=1)
+    """Path of the key: names, and numbers for places in a list (from 0)."""
+    change: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Suggested change that it takes, e.g. timeout_ms."""
+    targets: tuple[str, ...] = Field(("*",), min_length=1)
+    """Globs of playbook targets, `service` or `service:method`, that it is the key for."""
     type: Literal["int", "float", "bool", "str"]
     min: float | None = None
     max: float | None = None
-    choices: tuple[str, ...] = Field((), description="Allowed texts of a str key.")
-    scale: float = Field(
-        1.0,
-        gt=0,
-        description="The suggested number is multiplied by it, e.g. 0.001 where the file holds seconds.",
-    )
-    max_step: float | None = Field(
-        None, gt=1, description="Largest factor between the old and the new number, up or down."
-    )
-    cooldown_days: int = Field(0, ge=0, description="Days after a change before the next.")
-    changed_by: Literal["machine", "person"] = Field(
-        "machine", description="machine: may be changed without approval when the apply level says so."
-    )
+    choices: tuple[str, ...] = ()
+    """Allowed texts of a str key."""
+    scale: float = Field(1.0, gt=0)
+    """The suggested number is multiplied by it, e.g. 0.001 where the file holds seconds."""
+    max_step: float | None = Field(None, gt=1)
+    """Largest factor between the old and the new number, up or down."""
+    cooldown_days: int = Field(0, ge=0)
+    """Days after a change before the next."""
+    changed_by: Literal["machine", "person"] = "machine"
+    """machine: may be changed without approval when the apply level says so."""
 
     @field_validator("key", mode="before")
     @classmethod

@@ -39,11 +39,12 @@ class ReleasedChange(Record):
 
     update_id: str
     kind: Category
-    values: dict[str, str] = Field(
-        description="JSON text of the value, by what it changes: `file#key` or an adapter."
-    )
-    nodes: tuple[str, ...] | None = Field(description="Nodes that take it; null for all.")
-    held_back: tuple[str, ...] = Field((), description="Nodes that do not, though `nodes` is null.")
+    values: dict[str, str]
+    """JSON text of the value, by what it changes: `file#key` or an adapter."""
+    nodes: tuple[str, ...] | None
+    """Nodes that take it; null for all."""
+    held_back: tuple[str, ...] = ()
+    """Nodes that do not, though `nodes` is null."""
 
     @model_serializer(mode="wrap")
     def _without_nobody(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
