@@ -51,7 +51,7 @@ DOES_IO = {
     "adapters/store.py",
     "adapters/vllm.py",
     "adapters/web.py",
-    "core/tables.py",
+    "core/data.py",
     "events/across_files.py",
     "events/commit.py",
     "events/count.py",

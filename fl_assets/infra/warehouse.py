@@ -1,7 +1,7 @@
 """The DuckDB file of result tables: short connections, whole days replaced in one transaction.
 
 What goes here: connecting, creating, replacing a day, reading, verifying. What does not: what a row means
-(`core/tables.py`, the stages).
+(`core/tables.yaml`, the stages).
 
 DuckDB lets one process in at a time, and a torn write-ahead log loses committed rows without an error. So a
 connection lives for one call, waits its turn with jitter, and checkpoints after each commit; and each day of

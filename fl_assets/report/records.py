@@ -21,7 +21,7 @@ Regrouping = Literal["split", "merged"]
 
 @dataclass(frozen=True)
 class ReportRows:
-    """Rows a report is made from: columns as in `core/tables.py`, lists in key order.
+    """Rows a report is made from: columns as in `core/tables.yaml`, lists in key order.
 
     Attributes:
         day: the day reported.

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ruamel.yaml import YAML
-
+from fl_assets.core.data import read_data
 from fl_assets.core.models import ErrorClass, Signal
 
 Shape = Literal["chronic", "new", "rising", "fixed", "single_node", "burst", "rare"]
@@ -79,7 +78,7 @@ class Noise:
     text: str
 
 
-_DATA: dict[str, Any] = YAML(typ="safe", pure=True).load(Path(__file__).with_suffix(".yaml"))
+_DATA: dict[str, Any] = read_data(Path(__file__).with_suffix(".yaml"))
 
 METHODS = tuple(Method(**row) for row in _DATA["methods"])
 METHOD_INDEX = {(method.service, method.name): index for index, method in enumerate(METHODS)}

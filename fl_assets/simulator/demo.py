@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
 
+from fl_assets.core.data import read_data
 from fl_assets.simulator.catalogue import METHOD_INDEX, NOISE, CallFailure
 from fl_assets.simulator.damage import Damage
 from fl_assets.simulator.emit import NodeFiles
@@ -60,7 +60,7 @@ class Demo:
     @classmethod
     def load(cls) -> "Demo":
         """Read `demo.yaml`."""
-        content: dict[str, Any] = YAML(typ="safe", pure=True).load(Path(__file__).with_suffix(".yaml"))
+        content: dict[str, Any] = read_data(Path(__file__).with_suffix(".yaml"))
         targets = tuple((service, method) for service, method in content["harmless"]["targets"])
         content["harmless"] = CallFailure(**content["harmless"] | {"targets": targets})
         content["reactions"] = tuple(Reaction(**row) for row in content["reactions"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ruamel.yaml import YAML
+from fl_assets.core.data import read_data
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Topic:
     follow_ups: tuple[tuple[str, str], ...]
 
 
-_DATA: dict[str, Any] = YAML(typ="safe", pure=True).load(Path(__file__).with_suffix(".yaml"))
+_DATA: dict[str, Any] = read_data(Path(__file__).with_suffix(".yaml"))
 
 
 def _of(values: tuple[str, ...]) -> Callable[[Random], str]:

@@ -1,8 +1,8 @@
 """Failure seen in conversations: one SQL statement over a day's turns and calls, and its lexicons.
 
 What goes here: what counts as a repeated question, a correction, an abandonment, a refusal, an apology loop
-and a confident answer after a failed call. What does not: running the statement (`engine.py`), or what its
-counts mean (`patterns/`).
+and a confident answer after a failed call. What does not: the phrases (`lexicons.yaml`), running the
+statement (`engine.py`), what its counts mean (`patterns/`).
 
 Only the speaker's own words count: fenced code, quoted lines and text in double quotes are removed first.
 Phrases match at word boundaries. Lexicons are RE2 expressions by language; all languages are tried on every
@@ -10,121 +10,17 @@ turn. Windows run within one session, and calls are joined to turns on one timel
 linear in the rows.
 """
 
+from pathlib import Path
+from typing import get_args
+
+from fl_assets.core.data import read_data
 from fl_assets.core.models import Signal
 from fl_assets.infra.sql import literal
 
-_DONE = (
-    "(booked|cancel+ed|updated|changed|modified|processed|completed|created|added|removed|sent|refunded|exchanged|returned|upgraded|applied|scheduled|submitted"
-    "|fixed|resolved|saved|deleted|placed|issued|confirmed|implemented)"
-)
-LEXICONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "en": {
-        # The user: that answer was not what I meant.
-        "correction": (
-            r"(that|this|it)('s| is) (wrong|incorrect|not (what i|right|correct|true|it|the one))",
-            r"(that|this|it) (isn't|wasn't|was not) (what i|right|correct|true)",
-            r"not what i (said|asked|meant|want|wanted|need|needed|requested|was asking)",
-            r"i (said|meant|already "
-            r"(said|told|gave|provided|mentioned|explained|answered|asked|confirmed|sent))",
-            r"i (specifically|clearly|just|originally|never|didn't|did not) "
-            r"(said|say|asked|ask|told|requested|mentioned|meant|mean)",
-            r"as i (said|mentioned|told you|explained|asked)",
-            r"(no|actually|but),? i (wanted|asked|said|meant)",
-            r"you('re| are) (wrong|mistaken|not listening|not understanding|missing the point)",
-            r"you('ve| have)? (misunderstood|misread|made a mistake|got (it|that|this) wrong)",
-            r"you (still )?(haven't|have not|did not|didn't) "
-            r"(answer|answered|fix|fixed|address|addressed|change|changed|listen|understand|understood)",
-            r"(some|a|encountering) (slight )?(misunderstanding|mix-?up|confusion|miscommunication)",
-            r"(doesn't|does not|didn't|did not) (work|help|answer (my|the) question|make sense)",
-            r"still (wrong|not (right|working|correct|fixed|what i)|doesn't work|does not work|getting "
-            r"(the|that) same)",
-            r"(double-?)?check (it |that |this )?again",
-        ),
-        # The user: I give up, or get me a person.
-        "giving_up": (
-            r"never ?mind",
-            r"forget (it|about it|this|the whole thing)",
-            r"i (give|gave) up",
-            r"i('m| am) done (here|with (this|you))",
-            r"((this|that|it|you)( is| are)|it's|that's|you're) (useless|pointless|hopeless|going "
-            r"nowhere|getting (us |me )?nowhere|ridiculous|not helping)",
-            r"waste of (my )?time",
-            r"i('ll| will|'d rather| would rather)( just)? (do|fix|handle|sort|figure|manage) "
-            r"(it|this|that)( out)? (myself|elsewhere|on my own)",
-            r"(speak|talk|chat|connect me|transfer me|put me through|escalate this|get me) (with |to "
-            r")?(an?|the|your|some) ?"
-            r"((real|actual|live|human) )?(human|person|agent|representative|supervisor|manager|operator)",
-            r"(please|yes,?|can you|could you|then|just) transfer me",
-        ),
-        # The system: I cannot or may not.
-        "refusal": (
-            r"(unable|not able|not allowed|not permitted|not authori[sz]ed) to "
-            r"(assist|help|answer|provide|do|comply|fulfil+|process|complete|discuss|continue"
-            r"|perform|make|change|remove|cancel|modify|add|offer)",
-            r"i (can't|cannot|can not|won't|will not|couldn't)( directly)? "
-            r"(assist|help|answer|comply|fulfil+|discuss|do (that|this)|continue|engage|provide)",
-            r"(sorry|apologi[sz]e|unfortunately),?( but)?,? i (can't|cannot|can not|won't)",
-            r"(as|being) an ai( language)?( model| assistant)?,? i",
-            r"(goes|is|would be) (against|outside) (my|our|the) "
-            r"(policy|policies|guidelines|scope|capabilities)",
-            r"(beyond|outside( of)?) (my|the scope of my) (capabilities|abilities|scope|authority)",
-        ),
-        # The system: sorry (sympathy, "sorry to hear", is none).
-        "apology": (
-            r"(i|we)( sincerely| do| truly| deeply)? apologi[sz]e",
-            r"(my|our)( sincere| sincerest| deepest)? apolog(y|ies)",
-            r"apologies (for|about)",
-            r"sorry (for|about) (the|that|this|any|my|our)",
-            r"sorry( about that)?,? (but|i|we)",
-        ),
-        # The system: it is done.
-        "success": (
-            r"successfully",
-            rf"(has|have)( now)? been {_DONE}",
-            rf"(i|we)('ve| have) (now |just )?{_DONE}",
-            r"((you're|you are|it's|that's|everything is|everything's) )?all (set|done|fixed)",
-            r"(it|that|everything|your [a-z]+)( is|'s)( now)? "
-            r"(done|fixed|complete|completed|ready|working|booked|confirmed|cancel+ed|updated)",
-        ),
-        # The system: something went wrong (an answer that says so is not overconfident).
-        "trouble": (
-            r"errors?|(an|the|some|this|another) issue|problems?|trouble|fail(ed|s|ure)?",
-            r"unable|unavailable|unfortunately|however|unsuccessful|insufficient|declined",
-            r"(could|can|was|were|did|does|is|are)( not|n't)|cannot|not "
-            r"(available|able|enough|found|possible|sufficient)",
-            r"apologi[sz]e|apologies|sorry|mistake",
-        ),
-        # The system: wait; its next words answer the same request.
-        "interim": (
-            r"let me|let's|i'll|i will|(i'm|i am) going to|allow me|(one|just a|give me a) "
-            r"(moment|second|minute)|please (wait|hold)|hold on|working on it",
-        ),
-        # The user: a turn that begins so agrees or thanks, and asks nothing again.
-        "consent": (
-            r"yes|yeah|yep|sure|ok|okay|alright|thanks|thank you|great|perfect|correct|right|of "
-            r"course|sounds good|go ahead|please (proceed|go ahead)",
-            r"i (understand|see)|got it|you too",
-        ),
-        # Words that say nothing of what is asked.
-        "stop_words": (
-            r"a|about|all|also|am|an|and|any|are|as|at|be|been|but|by|can|could|do|does|for|from|get|go|have|has|hi|hello|hey|help|i|i'd|i'll|i'm|i've|if|"
-            r"in|into|is|it|it's|just|let|like|me|my|need|no|not|now|of|ok|okay|on|one|or|our|please|so|some|sure|thank|thanks|that|that's|the|their|them|"
-            r"then|there|they|this|to|up|us|want|was|we|were|what|when|which|will|with|would|yes|you|your",
-        ),
-    }
-}
-"""Phrases by language and purpose: regular expressions over lower-case text with straight quotes, to which
-word boundaries are added. A language without spaces between words would need another kind of phrase.
-"""
+LEXICONS: dict[str, dict[str, list[str]]] = read_data(Path(__file__).with_name("lexicons.yaml"))
+"""Phrases by language and purpose."""
 
-SIGNALS: tuple[Signal, ...] = (
-    "repeated_question",
-    "correction",
-    "abandonment",
-    "refusal",
-    "apology_loop",
-    "confident_after_failure",
-)
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 SAME_QUESTION = 0.55
 """Jaccard similarity of content words from which two turns are the same question."""
@@ -159,7 +55,12 @@ def conversation_signals_sql(conversations: str, traces: str) -> str:
 
 
 def _phrases(purpose: str) -> str:
-    return "|".join(phrase for language in sorted(LEXICONS) for phrase in LEXICONS[language].get(purpose, ()))
+    languages = [LEXICONS[name] for name in sorted(LEXICONS)]
+    return "|".join(
+        phrase.replace("{done}", "|".join(phrases.get("done", [])))
+        for phrases in languages
+        for phrase in phrases.get(purpose, [])
+    )
 
 
 def _own_words(column: str) -> str:
