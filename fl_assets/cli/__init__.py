@@ -20,16 +20,6 @@ except KeyboardInterrupt:  # importing takes a moment
     sys.exit(130)
 
 __all__ = [
-    "adapters",
-    "answers",
-    "app",
-    "commands",
-    "demo",
-    "export",
-    "inspect",
-    "main",
-    "mcp_server",
-    "nodes",
-    "pull",
-    "server",
-]
+    "adapters", "answers", "app", "commands", "demo", "export", "inspect", "main", "mcp_server", "nodes",
+    "pull", "server",
+]  # fmt: skip

@@ -5,15 +5,9 @@ from pathlib import Path
 from fl_assets.core.settings import FederatedLearningConfig, variable
 
 INPUTS = (
-    "telemetry_path",
-    "sources_path",
-    "remedies_path",
-    "corrections_path",
-    "mapping_path",
-    "update_policy_path",
-    "trusted_keys_path",
-    "adapter_oms_key_path",
-)
+    "telemetry_path", "sources_path", "remedies_path", "corrections_path", "mapping_path",
+    "update_policy_path", "trusted_keys_path", "adapter_oms_key_path",
+)  # fmt: skip
 """A default path need not exist."""
 
 

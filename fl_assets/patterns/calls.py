@@ -48,23 +48,13 @@ _IDENTITY = (
     r"|_id$|\.id$|^(input|arguments|args|parameters|tool_input)"
 )
 TOKEN_KEYS = (
-    "gen_ai.usage.total_tokens",
-    "total_tokens",
-    "usage.total_tokens",
-    "llm.token_count.total",
-    "tokens",
-)
+    "gen_ai.usage.total_tokens", "total_tokens", "usage.total_tokens", "llm.token_count.total", "tokens",
+)  # fmt: skip
 COST_KEYS = ("cost", "cost_usd", "total_cost", "gen_ai.usage.cost", "llm.cost.total")
 BAD_END_KEYS = (
-    "task_resolved",
-    "resolved",
-    "task_success",
-    "task.success",
-    "evaluation.passed",
-    "reward",
-    "task_reward",
-    "score",
-)
+    "task_resolved", "resolved", "task_success", "task.success", "evaluation.passed", "reward",
+    "task_reward", "score",
+)  # fmt: skip
 """Attributes by which telemetry says how a session ended; no, false and 0 are bad ends."""
 
 

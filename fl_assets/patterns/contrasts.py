@@ -33,23 +33,9 @@ MAX_PER_FAMILY = 5
 SAME_NODE = 0.8
 """Share of a family's failures on one node from which it is called that node's own."""
 KINDS = (
-    "method",
-    "number",
-    "items",
-    "argument",
-    "type",
-    "format",
-    "value",
-    "attribute",
-    "earlier",
-    "flag",
-    "command",
-    "length",
-    "before",
-    "node",
-    "place",
-    "hour",
-)
+    "method", "number", "items", "argument", "type", "format", "value", "attribute", "earlier", "flag",
+    "command", "length", "before", "node", "place", "hour",
+)  # fmt: skip
 """In the order that breaks ties: what can be changed comes first."""
 _OPPOSITE = {"argument": "missing", "earlier": "not called before", "flag": "missing", "command": "missing"}
 

@@ -20,30 +20,11 @@ OWN_WEIGHT = 2.0
 """Outcomes of its own that the fleet's share is worth for a pattern."""
 
 NAMES = (
-    "constant",
-    "enough",
-    "not_one_off",
-    "goes_on",
-    "own_outcomes",
-    "own_days",
-    "own_runs",
-    "above_usual",
-    "below_usual",
-    "fleet_weekday",
-    "own_weekday",
-    "failures",
-    "nodes",
-    "first_day",
-    "first_day_failures",
-    "age",
-    "fleet_outcomes",
-    "variance",
-    "reporting",
-    "fleet_above_usual",
-    "expected",
-    "next_weekday",
+    "constant", "enough", "not_one_off", "goes_on", "own_outcomes", "own_days", "own_runs", "above_usual",
+    "below_usual", "fleet_weekday", "own_weekday", "failures", "nodes", "first_day", "first_day_failures",
+    "age", "fleet_outcomes", "variance", "reporting", "fleet_above_usual", "expected", "next_weekday",
     "runs",
-)
+)  # fmt: skip
 
 
 def features(

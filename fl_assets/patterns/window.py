@@ -29,32 +29,15 @@ SIGNAL_SENTENCES = {
 }
 """What each conversation signal means, in one sentence: the template of its patterns."""
 _FAILURE_COLUMNS = [
-    "pattern_id",
-    "event_date",
-    "node_id",
-    "service",
-    "method",
-    "failures",
-    "sessions",
-    "first_seen",
-    "last_seen",
-    "exemplars",
-    "incidents",
-    "latency_histogram",
-    "is_conversation",
-]
+    "pattern_id", "event_date", "node_id", "service", "method", "failures", "sessions", "first_seen",
+    "last_seen", "exemplars", "incidents", "latency_histogram", "is_conversation",
+]  # fmt: skip
 _ACTOR = slice(6, 16)
 """Part of an incident that names the user (`sums.masking`)."""
 _CALL_COLUMNS = [
-    "event_date",
-    "node_id",
-    "service",
-    "method",
-    "calls",
-    "failures",
-    "latency_histogram",
+    "event_date", "node_id", "service", "method", "calls", "failures", "latency_histogram",
     "is_conversation",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -21,23 +21,9 @@ from fl_assets.sources.source import (
 )
 
 _SELECTED = (
-    "id",
-    "name",
-    "run_type",
-    "status",
-    "start_time",
-    "end_time",
-    "error",
-    "inputs",
-    "outputs",
-    "extra",
-    "trace_id",
-    "dotted_order",
-    "feedback_stats",
-    "prompt_tokens",
-    "completion_tokens",
-    "total_cost",
-)
+    "id", "name", "run_type", "status", "start_time", "end_time", "error", "inputs", "outputs", "extra",
+    "trace_id", "dotted_order", "feedback_stats", "prompt_tokens", "completion_tokens", "total_cost",
+)  # fmt: skip
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 

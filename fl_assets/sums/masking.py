@@ -20,13 +20,8 @@ MAX_MASKED_CHARS = 400
 _MAX_READ_CHARS = 20_000
 _LONG_CHARS = 2000
 _STATUS_KEYS = (
-    "status_code",
-    "http.status_code",
-    "http.response.status_code",
-    "exit_code",
-    "status",
-    "error.type",
-)
+    "status_code", "http.status_code", "http.response.status_code", "exit_code", "status", "error.type",
+)  # fmt: skip
 
 _USER_KEYS = (
     *("user_id", "user.id", "enduser.id", "customer_id", "account_id"),

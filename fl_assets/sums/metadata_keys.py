@@ -4,17 +4,9 @@ What does not go here: keys of one format of telemetry (`events/formats/`).
 """
 
 ARGUMENT_KEYS = (
-    "arguments",
-    "tool.arguments",
-    "gen_ai.tool.call.arguments",
-    "tool_call.function.arguments",
-    "tool.parameters",
-    "tool_input",
-    "parameters",
-    "args",
-    "input",
-    "input.value",
-)
+    "arguments", "tool.arguments", "gen_ai.tool.call.arguments", "tool_call.function.arguments",
+    "tool.parameters", "tool_input", "parameters", "args", "input", "input.value",
+)  # fmt: skip
 _COMMAND_KEYS = ("command", "cmd", "script")
 _SEARCHES = "grep|egrep|fgrep|zgrep|rg|ag|ack|findstr|pgrep|diff|cmp|test|which"
 """Commands whose status 1 says that nothing was found, or that two things differ."""
