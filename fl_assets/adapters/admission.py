@@ -148,13 +148,7 @@ def admission(
 ) -> list[Violation]:
     """Return every rule that a candidate breaks before a download, in the order of `ADMISSION_RULES`.
 
-    Args:
-        candidate: The version, as listed.
-        inventory: What nodes accept.
-        known: Known versions of this adapter.
-        signed_by: Name of the trusted key that signed the manifest; None for none.
-        now: The latest clock reading ever seen, aware.
-        allow_rollback: Whether an operator asked for an older version by name.
+    `now` is the latest clock reading ever seen.
     """
     subject = f"{candidate.adapter_id} {candidate.version}"
     broken: list[_Broken] = []

@@ -84,12 +84,8 @@ class HubSource:
     ) -> None:
         """Offer repositories.
 
-        Args:
-            repos: `org/name` or `org/name@revision`.
-            endpoint: Address of the Hub, by default HF_ENDPOINT or the library's.
-            hosts: Hosts allowed besides the endpoint's own.
-            bundles: Whether to fetch model-signing bundles.
-            web: Client, by default one for these hosts.
+        Repositories are `org/name` or `org/name@revision`; the endpoint is by default HF_ENDPOINT or the
+        library's.
         """
         self._repos, self._bundles = tuple(repos), bundles
         self._endpoint = (

@@ -39,12 +39,7 @@ class Installer:
     ) -> None:
         """Fetch, check and install an admitted candidate; a failure leaves nothing behind.
 
-        Args:
-            root: the open folder of adapters.
-            source: that offers it.
-            candidate: with its manifest.
-            now: present time, aware.
-            note: kept in the audit log; with one, a version that was rolled back is offered again.
+        With a `note` for the audit log, a version that was rolled back is offered again.
 
         Raises:
             AdapterRefusedError: its files break a rule.

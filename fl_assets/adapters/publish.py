@@ -28,11 +28,8 @@ from fl_assets.infra.keys import sign
 def seal(folder: Path, key: Ed25519PrivateKey, inventory: Inventory, **fields: Any) -> AdapterManifest:
     """Write manifest and signature into a folder that holds the two files of an adapter.
 
-    Args:
-        folder: Folder with config and weights.
-        key: Key that signs.
-        inventory: What nodes accept; an adapter that they would refuse is not signed.
-        fields: Fields of `AdapterManifest` other than `files`.
+    `fields` are those of `AdapterManifest` other than `files`. An adapter that nodes would refuse is not
+    signed.
 
     Raises:
         AdapterRefusedError: the files break a rule.

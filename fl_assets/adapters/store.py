@@ -193,11 +193,7 @@ class AdapterStore:
     ) -> InstalledAdapter:
         """Fetch, check and install a version beside the one in use, unless it is installed and intact.
 
-        Args:
-            adapter_id: As the catalogue names it.
-            version: As the catalogue names it.
-            now: Present time, aware.
-            allow_rollback: Admit a version below the highest ever seen, or one that was rolled back here.
+        `allow_rollback` admits a version below the highest ever seen, or one that was rolled back here.
 
         Raises:
             AdapterRefusedError: no source offers it, or it breaks a rule.
@@ -234,12 +230,8 @@ class AdapterStore:
     ) -> Switched:
         """Switch to an installed version after verifying it again and loading it into the vLLM server.
 
-        Args:
-            adapter_id: As the catalogue names it.
-            version: An installed one.
-            now: Present time, aware.
-            note: Kept in the audit log, e.g. the decision.
-            allow_rollback: Admit a version that was rolled back, or is below the one in use.
+        `note` is kept in the audit log; `allow_rollback` admits a version that was rolled back, or is below
+        the one in use.
 
         Raises:
             AdapterRefusedError: it breaks a rule: hashes, signature, expiry, base model, version.

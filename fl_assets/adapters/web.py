@@ -95,14 +95,9 @@ class Web:
         """Write a document to `target`, from its start, and return the headers of the answer.
 
         The deadline is the timeout plus the content's time at `SLOWEST_BYTES_PER_SEC`. After 408, 429, 5xx
-        and broken connections it is tried again from the start, at most `ATTEMPTS` times.
-
-        Args:
-            url: Address.
-            target: Opened for writing; its content is replaced.
-            limit: Most bytes that are read.
-            exact: Whether the document must have exactly `limit` bytes.
-            headers: Sent to this origin alone, never to another that it redirects to.
+        and broken connections it is tried again from the start, at most `ATTEMPTS` times. With `exact` the
+        document must have exactly `limit` bytes. Headers are sent to this origin alone, never to another that
+        it redirects to.
 
         Raises:
             FetchError: after the last attempt, or at once for errors that a retry cannot help.

@@ -152,9 +152,7 @@ def settings_of_inputs() -> FederatedLearningConfig:
 def coordinator_here(*, verbose: bool = False, first: date | None = None) -> "FederatedLearningCoordinator":
     """Return a coordinator with the settings of the environment.
 
-    Args:
-        verbose: show Dagster's log.
-        first: first day to work on; partitions then begin with the oldest telemetry there is.
+    With `first`, a day to work on, partitions begin with the oldest telemetry there is.
     """
     config = settings_of_inputs()
     check_address_space()

@@ -260,10 +260,7 @@ def show_report(report: Report, page: Path, twin: Path, *, as_json: bool) -> Non
 def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -> None:
     """Print decisions as a table, or why there are none.
 
-    Args:
-        report: of the day.
-        codes: code of an answer in the UI, by decision.
-        as_json: print JSON.
+    `codes` has the code of an answer in the UI, by decision.
     """
     if as_json:
         coded = [(one, codes.get(one.decision_id, "")) for one in report.decisions]

@@ -33,11 +33,6 @@ class ServeError(RuntimeError):
 def serve(home: Path, *, host: str, port: int) -> NoReturn:
     """Run code server, daemon and webserver until interrupted, then stop them.
 
-    Args:
-        home: Dagster's home.
-        host: address to listen on.
-        port: of the webserver.
-
     Raises:
         ServeError: one of them ended by itself.
         KeyboardInterrupt: it was asked to stop (SIGINT or SIGTERM).

@@ -70,9 +70,7 @@ class Asked:
 def problem_of(asked: Asked, hosts: Collection[str]) -> str:
     """Return why a request is refused, '' if it is not.
 
-    Args:
-        asked: the request.
-        hosts: names that the server is reached by, without ports.
+    `hosts` are the names that the server is reached by, without ports.
     """
     twice = [name for name in ("host", "origin", "content-type") if len(asked.headers.get(name, [])) > 1]
     if twice:

@@ -34,8 +34,7 @@ MAX_BYTES = 200_000
 def volume_by_hour(hours: Sequence[Row]) -> dg.MetadataValue | None:
     """Return calls and failure rate by hour of a day; None without calls.
 
-    Args:
-        hours: `hour`, `calls`, `failures`; hours without calls are left out.
+    Each has `hour`, `calls` and `failures`; hours without calls are left out.
     """
     if not hours:
         return None
@@ -63,11 +62,7 @@ def volume_by_hour(hours: Sequence[Row]) -> dg.MetadataValue | None:
 
 
 def pattern_trends(patterns: Sequence[Row]) -> dg.MetadataValue | None:
-    """Return the most frequent patterns with bars for their last 14 days; None when nothing fails.
-
-    Args:
-        patterns: rows of failure_patterns.
-    """
+    """Return the most frequent patterns with bars for their last 14 days; None when nothing fails."""
     shown = _most_frequent(patterns)
     if not shown:
         return None
@@ -112,9 +107,7 @@ def pattern_trends(patterns: Sequence[Row]) -> dg.MetadataValue | None:
 def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.MetadataValue | None:
     """Return a heat map of the most frequent patterns over nodes; None when nothing fails.
 
-    Args:
-        counts: `pattern_id`, `node_id`, `failures` of the window.
-        patterns: rows of failure_patterns.
+    `counts` has `pattern_id`, `node_id` and `failures` of the window.
     """
     import numpy as np
 
@@ -166,9 +159,7 @@ def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.Meta
 def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataValue | None:
     """Return observed over predicted shares; None without predictions.
 
-    Args:
-        bins: rows of confidence_calibration.
-        threshold: confidence that a playbook must reach.
+    `bins` are rows of confidence_calibration.
     """
     filled = [row for row in bins if row["predictions"]]
     if not filled:
@@ -208,8 +199,7 @@ def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataVal
 def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
     """Return a plot of rates before and since an update, on canary nodes and others; None without trials.
 
-    Args:
-        outcomes: rows of update_outcomes.
+    `outcomes` are rows of update_outcomes.
     """
     rates = ("canary_rate_before", "canary_rate", "control_rate_before", "control_rate")
     shown = sorted(

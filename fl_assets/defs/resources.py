@@ -61,10 +61,8 @@ def run_in_pipes(command: Sequence[str], tell: Callable[[str], None]) -> dict[st
 def resources(settings: FederatedLearningConfig | None = None) -> dict[str, dg.ResourceDefinition]:
     """Return the resources of the project.
 
-    None has run config: whoever can launch a run must not choose a path, a webhook or a threshold.
-
-    Args:
-        settings: by default those of the environment.
+    None has run config: whoever can launch a run must not choose a path, a webhook or a threshold. Settings
+    are by default those of the environment.
     """
 
     def workspace(context: dg.InitResourceContext) -> Iterator[WorkspaceOpener]:

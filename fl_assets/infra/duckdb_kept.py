@@ -54,13 +54,8 @@ def attached(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Attach a database for the length of the block, and give a connection for which it is the default.
 
-    What is set for a connection alone (`TimeZone`) holds for it only if it was set globally.
-
-    Args:
-        instance: what attaches it.
-        path: its file, or `:memory:`.
-        name: its name in SQL.
-        mode: options of ATTACH.
+    What is set for a connection alone (`TimeZone`) holds for it only if it was set globally. `path` is a file
+    or `:memory:`, `mode` has options of ATTACH.
     """
     instance.execute(f"attach {literal(path)} as {identifier(name)} {mode}")
     with closing(instance.cursor()) as connection:

@@ -41,11 +41,7 @@ class HttpError(RuntimeError):
     ) -> None:
         """Store what is known.
 
-        Args:
-            reason: in words.
-            status: HTTP status, 0 for none.
-            may_pass: whether a retry may succeed.
-            after: seconds that the server asks to wait first.
+        `status` is 0 for none, `after` the seconds that the server asks to wait first.
         """
         super().__init__(reason)
         self.status, self.may_pass, self.after = status, may_pass, after
@@ -162,13 +158,7 @@ def retrying(
     """Return a tenacity object that retries a function while it raises an `HttpError` that may pass.
 
     Pauses are as long as the server asks, else exponential with full jitter (Brooker, AWS Architecture Blog,
-    2015).
-
-    Args:
-        attempts: at most.
-        first_wait: longest first pause, seconds.
-        max_wait: longest pause, seconds; a server that asks for more is not retried.
-        sleep: waits.
+    2015). A server that asks for a longer pause than `max_wait`, seconds, is not retried.
     """
 
     def is_worth_it(error: BaseException) -> bool:

@@ -70,9 +70,7 @@ def make_private_key(path: Path) -> Ed25519PrivateKey:
 def make_secret(path: Path, *, is_private: bool = True) -> bytes:
     """Return the 32 random bytes at a path, which is created with mode 600 where there is none.
 
-    Args:
-        path: of the file.
-        is_private: refuse a file that others can read; False for a key that people copy between machines.
+    With `is_private` off, for a key that people copy between machines, others may read it.
 
     Raises:
         KeyFileError: it cannot be read, others can read it too, or it holds fewer bytes.

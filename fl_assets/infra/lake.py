@@ -261,11 +261,7 @@ class Lake:
     def add(self, table: str, day: date, rows: int, write: Callable[[Path], object]) -> LakeFile:
         """Write a file of a day; it is at `staged` until a commit names it.
 
-        Args:
-            table: name of the table.
-            day: the day.
-            rows: how many `write` writes.
-            write: writes the Parquet to a path.
+        `write` writes the Parquet, of so many rows, to a path.
         """
         folder = self.folder(table, day)
         folder.mkdir(parents=True, exist_ok=True)
@@ -286,9 +282,7 @@ class Lake:
     def commit(self, manifest: Manifest, write: Callable[[Path], None] | None = None) -> Manifest:
         """Replace a day of a table by what a manifest names, and remove all else from its folder.
 
-        Args:
-            manifest: what the day holds from now on.
-            write: writes all rows of the day to a path, which is then its only file.
+        `write` writes all rows of the day to a path, which is then its only file.
 
         Returns:
             The manifest as stored.

@@ -208,10 +208,7 @@ class RemoteLake:
     def commit(self, folder: str, manifest: bytes, files: Mapping[str, Path]) -> dict[str, str]:
         """Commit the manifest of a day; return the manifests of all days.
 
-        Args:
-            folder: of the day, `<table>/event_date=<day>`.
-            manifest: JSON.
-            files: those that the store does not have yet, by name.
+        `files` are those that the store does not have yet, by name.
 
         Raises:
             ConcurrentCommitError: somebody else committed since `read_head`.

@@ -15,9 +15,7 @@ WAIT_SECS = 60
 def transaction(path: Path, prepare: Callable[[sqlite3.Connection], object]) -> Iterator[sqlite3.Connection]:
     """Open the file for one transaction, which an error rolls back; read-only where it may not be written to.
 
-    Args:
-        path: the file; created if need be.
-        prepare: creates or migrates its tables, before the transaction begins.
+    `prepare` creates or migrates its tables, before the transaction begins.
 
     Raises:
         sqlite3.OperationalError: another process held it for longer than `WAIT_SECS`.

@@ -92,11 +92,8 @@ class Warehouse:
     def replace(self, table_name: str, day: date, rows: pa.Table | pd.DataFrame, *, inputs: str = "") -> int:
         """Replace one day of a table in one transaction; return the number of rows.
 
-        Args:
-            table_name: one of WAREHOUSE_TABLES.
-            day: the partition; a column `event_date` in `rows` is ignored.
-            rows: columns by name; every declared column but `event_date` is required.
-            inputs: content hash of what the rows were made from, kept in the manifest.
+        Every declared column but `event_date` is required. `inputs` is the content hash of what the rows were
+        made from, kept in the manifest.
 
         Raises:
             ValueError: a declared column is missing, or fewer rows were stored than given.

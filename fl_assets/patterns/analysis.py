@@ -126,9 +126,7 @@ _LEADS = ("pattern_id", "kind", "template", "why_grouped", "failure_class", "rul
 def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
     """Return rows of failure_families: evidence of all their messages, pooled, and words of the lead.
 
-    Args:
-        patterns: Rows of failure_patterns.
-        pooled: The same evidence by family, its id in the place of the pattern's.
+    `pooled` is the same evidence by family, its id in the place of the pattern's.
     """
     is_oldest = patterns["pattern_id"].map(family_id_of) == patterns["family_id"]
     # The oldest pattern leads, so that references to the family stay valid; the largest where it has left.
@@ -149,14 +147,7 @@ def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
 
 
 def replayed(history: History, members: pd.DataFrame, window: Window, *, min_nodes: int = 3) -> pd.DataFrame:
-    """Assess the days before the window's last again; return the frame of `calibration.calibrate`.
-
-    Args:
-        history: Sums up to that day.
-        members: The day's rows of pattern_members.
-        window: Days analysed together.
-        min_nodes: As for `analyse`.
-    """
+    """Assess the days before the window's last again; return the frame of `calibration.calibrate`."""
     known = history.signatures[history.signatures["message_id"].isin(members["message_id"])]
     sums = _sums(members, replace(history, signatures=known), window)
     days = len(window.days)

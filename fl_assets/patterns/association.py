@@ -12,11 +12,7 @@ _Z95 = 1.959963984540054
 def p_more(with_: np.ndarray, group: np.ndarray, with_all: np.ndarray, everyone: np.ndarray) -> np.ndarray:
     """Return the one-sided p-value of Fisher's exact test that a trait is more frequent in a group.
 
-    Args:
-        with_: Members of the group that have the trait.
-        group: Members of the group.
-        with_all: Members of everyone that have the trait.
-        everyone: Members of the group and of all others.
+    Counts are of the group's members with the trait, the group, all with the trait, and everyone.
     """
     from scipy.stats import hypergeom  # takes half a second, and commands that only read do without
 

@@ -102,10 +102,7 @@ class Calibration:
     def learn(self, rows: np.ndarray, happened: np.ndarray, votes: np.ndarray) -> None:
         """Learn from one day's features and outcomes.
 
-        Args:
-            rows: features, one row a prediction.
-            happened: whether each came true.
-            votes: what each counts (`states.votes_of`).
+        `votes` is what each outcome counts (`states.votes_of`).
         """
         if not len(rows):
             return
@@ -231,11 +228,7 @@ def reliability(
 ) -> ReliabilityReport:
     """Compare predicted probabilities with what happened.
 
-    Args:
-        predictions: probabilities between 0 and 1.
-        happened: whether each came true, in the same order.
-        threshold: from which a prediction is a yes.
-        bins: bins of equal width.
+    A prediction from `threshold` on is a yes.
 
     Raises:
         ValueError: when the lengths differ.

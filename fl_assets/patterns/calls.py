@@ -61,11 +61,7 @@ BAD_END_KEYS = (
 def open_calls(connection: Any, source: str, family_of: Mapping[str, str], *, events: int) -> None:
     """Make the tables from `fl_failed` to `fl_focus`.
 
-    Args:
-        connection: To DuckDB.
-        source: A relation with the columns of `raw_traces`.
-        family_of: Family of each masked message, by its id.
-        events: Events in the window; above `MAX_CALLS`, a share of the sessions is drawn.
+    Of a window with more than `MAX_CALLS` events, a share of the sessions is drawn.
     """
     every = max(1, -(-events // MAX_CALLS))
     columns = {"message_id": family_of.keys(), "family_id": family_of.values()}

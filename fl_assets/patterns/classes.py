@@ -97,14 +97,8 @@ def rule_of(
     """Return the first rule that fits a pattern, or `None`.
 
     Of a pattern without error text only its status and the command that it ran are read: the names of service
-    and method, which stand before them, are not the failure's words.
-
-    Args:
-        texts: The pattern's template, and masked messages of it where the template leaves out what varies.
-        methods: Methods that it fails in.
-        services: Services that it fails in.
-        kind: Its kind.
-        rules: In the order they are tried.
+    and method, which stand before them, are not the failure's words. `texts` are the pattern's template, and
+    masked messages of it where the template leaves out what varies.
     """
     if kind == "silent":
         texts = [_told(text) for text in texts]

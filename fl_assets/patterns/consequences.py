@@ -17,10 +17,8 @@ def consequences(sums: pd.DataFrame) -> pd.DataFrame:
     """Return what each family's failures cost.
 
     Whether a session ended badly is what the telemetry says of it (a label, a score, feedback), where enough
-    sessions have that; or else whether its last call failed.
-
-    Args:
-        sums: As `call_sums.CONSEQUENCES_SQL` gives them.
+    sessions have that; or else whether its last call failed. `sums` are those of
+    `call_sums.CONSEQUENCES_SQL`.
     """
     if sums.empty:
         return pd.DataFrame(columns=PATTERN_CONSEQUENCES.day_columns)

@@ -50,12 +50,8 @@ def contrasts(
 ) -> pd.DataFrame:
     """Return the differences that hold, strongest first within each family.
 
-    Args:
-        totals: As `call_sums.TOTALS_SQL` gives them.
-        cells: As `call_sums.CONTRASTS_SQL` gives them.
-        node_rates: As `call_sums.NODE_RATES_SQL` gives them.
-        numbers: As `call_sums.NUMBERS_SQL` gives them.
-        min_nodes: Nodes that must fail with a trait before it is named; a node of its own is the exception.
+    The frames are those of statements in `call_sums`. A trait is named once `min_nodes` fail with it; a node
+    of its own is the exception.
     """
     known = totals[(totals["failed"] > 0) & (totals["succeeded"] > 0)].set_index("family")
     found = pd.concat([_traits(known, cells, node_rates), _cuts(known, numbers)], ignore_index=True)

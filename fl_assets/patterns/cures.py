@@ -44,12 +44,8 @@ def cures(
 ) -> pd.DataFrame:
     """Return what worked, best first within each family.
 
-    Args:
-        pairs: As `call_sums.PAIR_TOTALS_SQL` gives them.
-        changes: As `call_sums.CHANGES_SQL` gives them.
-        instead: As `call_sums.INSTEAD_SQL` gives them.
-        contrasts: As `contrasts.contrasts` gives them.
-        min_nodes: Nodes on which a change must have worked before it is named.
+    The frames are those of statements in `call_sums` and of `contrasts.contrasts`. A change is named once it
+    has worked on `min_nodes`.
     """
     parts = [_retries(pairs, changes, min_nodes), _instead(instead, min_nodes), _from_contrasts(contrasts)]
     parts = [part for part in parts if len(part)]

@@ -34,9 +34,6 @@ def summarise(window: WindowSums) -> pd.DataFrame:
 
     A pattern that stopped stays, with no failures, so that it can be called resolved.
 
-    Args:
-        window: sums known by the end of the day.
-
     Returns:
         The columns of failure_patterns but for class, state, confidence, significance and suspects; most
         failures first, then by id. Intervals are at 95 % (`association.wilson`). `lift` is null where the

@@ -30,14 +30,7 @@ NAMES = (
 def features(
     facts: FailureHistory, prior: FleetPrior, window: int, question: Question
 ) -> tuple[np.ndarray, Outlook]:
-    """Return one row of numbers per pattern, in the order of `NAMES`, and the model's view they contain.
-
-    Args:
-        facts: as of the analysed day.
-        prior: of the fleet.
-        window: days analysed together.
-        question: what must happen on the next day.
-    """
+    """Return one row of numbers per pattern, in the order of `NAMES`, and the model's view they contain."""
     view = outlook(facts, prior, window, question)
     came_true, known = outcomes_of(facts, window, question)
     days = facts.failures.shape[1]

@@ -129,12 +129,6 @@ def outlook(facts: FailureHistory, prior: FleetPrior, window: int, question: Que
     With y_d failures (in sessions) and e_d calls on day d of the present spell, v the variance from day to
     day, and w_d = MEMORY^age / (1 + v e_d r), r the typical rate, the level is gamma with shape about sum(w
     y) and mean sum(w y) / sum(w e); tomorrow's count is negative binomial.
-
-    Args:
-        facts: of each row.
-        prior: of the fleet.
-        window: days analysed together.
-        question: what must happen.
     """
     days = facts.failures.shape[1]
     age, clean = spells(facts)
@@ -173,10 +167,7 @@ def next_weekday_calls(calls: np.ndarray) -> float:
     """Return tomorrow's calls over today's, as far as the same two weekdays of all earlier weeks agree.
 
     The least of their changes, in logarithms, if all have one sign, and none otherwise; half of it from a
-    single week.
-
-    Args:
-        calls: of the fleet by day, the last one today.
+    single week. `calls` are the fleet's by day, the last one today.
     """
     after = np.arange(calls.size - 7, 0, -7)
     after = after[(calls[after] > 0) & (calls[after - 1] > 0)]

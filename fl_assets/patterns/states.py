@@ -94,10 +94,7 @@ def load_tests(calls: np.ndarray) -> np.ndarray:
     """Return the days with so many more calls than the days around them that their rates teach nothing.
 
     Where the days after them have as many, it is the traffic that grew; until two of them are known, nobody
-    can tell.
-
-    Args:
-        calls: of the fleet by day.
+    can tell. `calls` are the fleet's by day.
     """
     found = np.zeros(calls.size, dtype=bool)
     for day in range(1, calls.size):

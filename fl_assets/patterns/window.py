@@ -162,9 +162,6 @@ class WindowSums:
 def conversation_patterns(signals: pd.DataFrame) -> pd.DataFrame:
     """Return one pattern for each signal and agent that was ever affected, in the columns of `grouped`.
 
-    Args:
-        signals: rows of conversation_signals.
-
     Returns:
         One row per pattern with `message_id` (`signal|service`), `pattern_id`, `kind`, `template`,
         `why_grouped` and `messages`, ordered by message.

@@ -54,13 +54,8 @@ def advice_of(
 ) -> Advice:
     """Return the advice of a playbook.
 
-    Args:
-        facts: Facts of the family.
-        answers: Possible changes, best first; the others than the first become alternatives.
-        mine: What the fleet knows of the family.
-        row: Its row of failure_families.
-        settings: For links to traces.
-        node: The one node that has the failures; '' for several.
+    The first answer is proposed, the others become alternatives. `node` is the one that has the failures, ''
+    for several.
     """
     main = answers[0]
     known = mine.consequences[0] if mine.consequences else {}

@@ -107,10 +107,7 @@ class Facts:
     ) -> Self:
         """Read one row of failure_families (or failure_patterns); a pandas null becomes `None`.
 
-        Args:
-            row: The row.
-            known: The family's row of pattern_consequences, when there is one.
-            is_command: Whether its calls are commands of a shell.
+        `known` is the family's row of pattern_consequences, when there is one.
         """
         known = known or {}
 

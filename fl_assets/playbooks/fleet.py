@@ -78,13 +78,7 @@ def is_thought(name: str) -> bool:
 def fleet_answers(
     facts: Facts, contrasts: Sequence[Mapping[str, Any]], cures: Sequence[Mapping[str, Any]]
 ) -> list[Answer]:
-    """Return the changes that the fleet's own calls suggest, the strongest first.
-
-    Args:
-        facts: Of the family.
-        contrasts: Its rows of pattern_contrasts, by rank.
-        cures: Its rows of pattern_cures, by rank.
-    """
+    """Return the changes that the fleet's own calls suggest, the strongest first."""
     found = [
         replace(answer, reduction=_reduction(row))
         for row in cures

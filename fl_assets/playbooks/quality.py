@@ -18,13 +18,6 @@ def minimum_events(
     """The window must hold the minimum of events, and the day itself at least one.
 
     A day without events would otherwise decide again on earlier days.
-
-    Args:
-        events: Events in the window.
-        minimum: Events that are required.
-        window_days: Days in the window, ending with the partition.
-        subject: The day, as text.
-        own_events: Events of the day itself.
     """
     if not own_events and events:
         return [_violation("minimum_events", subject, "events of the day itself", "no telemetry")]
@@ -99,10 +92,7 @@ def evidence_is_real(
 ) -> list[Violation]:
     """A playbook's evidence must equal what the sums hold and what is counted in the lake.
 
-    Args:
-        playbooks: Playbooks of one day.
-        summed: Failures of each pattern in the window by the stored sums.
-        counted: The same, counted again from events.
+    `summed` and `counted` are failures by pattern in the window: by the stored sums, and again from events.
     """
     found = []
     for one in playbooks:

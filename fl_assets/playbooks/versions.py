@@ -37,9 +37,6 @@ def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return, corrected, the rows whose `created_at` or `version` does not follow from earlier days.
 
     This makes the table the same in whatever order days are materialised.
-
-    Args:
-        rows: All rows of playbooks, in any order.
     """
     found: dict[str, Earlier] = {}
     changed = []

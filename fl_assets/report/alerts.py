@@ -38,11 +38,7 @@ def send_new(
 ) -> list[Alert]:
     """Send the alerts that were not sent before, in one message; return them.
 
-    Args:
-        webhook: URL; None sends nothing.
-        sent_file: file with the alerts that were sent, by day.
-        alerts: alerts of any days.
-        wait_secs: mean of the first wait between attempts; it doubles.
+    Without a webhook nothing is sent.
 
     Raises:
         AlertError: the webhook did not accept the message; the next call tries again.

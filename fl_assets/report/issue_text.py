@@ -21,9 +21,7 @@ _RARE = 0.1
 def issue_text(playbook: Playbook, written: Written | None = None) -> str:
     """Return a playbook as Markdown: what fails, why we think so, the change, the evidence, the way back.
 
-    Args:
-        playbook: The playbook.
-        written: What a language model wrote of its numbers; it is marked as such.
+    What a model has `written` of its numbers is marked as such.
     """
     return "\n".join(_lines(playbook, written)).rstrip("\n") + "\n"
 

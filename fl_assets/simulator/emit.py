@@ -46,12 +46,6 @@ def telemetry_files(
 
     It never holds more than about two batches of events.
 
-    Args:
-        plan: Counts of calls, sessions and failures.
-        tally: Counts of the lines that are made.
-        damage: Damage to the lines.
-        compression: One kind of file, or a mixture.
-
     Yields:
         Files in the order in which a node finished them. A node changes file twice a day, at its own times,
         so that files cross midnight.

@@ -48,18 +48,9 @@ def simulate(
 ) -> SimulationReport:
     """Write the telemetry of a realistic fleet; the same arguments give the same bytes.
 
-    Args:
-        out: Folder of the cache, one folder a node in it; made if absent. `truth.json` goes beside it.
-        days: Days, the last of them `end`.
-        nodes: Nodes in the fleet.
-        events_per_day: Events of the whole fleet a day, on average; the total is exact.
-        seed: What everything is drawn from.
-        end: Last day, UTC.
-        null: Plant no failure; noise alone.
-        late: Whether some events lie in a file of a later day.
-        damage: Shares of duplicates, malformed lines and the like; `Damage(0, 0, 0, 0, 0)` gives clean files.
-        compression: One kind of file, or a mixture of plain, gzip and zstd.
-        progress: Called with lines written and events in all after each file.
+    For days, nodes, events, seed, end and `null` see `plan_fleet`. With `late`, some events lie in a file of
+    a later day. `truth.json` goes beside the folder. `progress` is called with lines written and events in
+    all after each file.
 
     Raises:
         FileExistsError: when `out` holds anything already, since two fleets in one cache have no truth.

@@ -43,13 +43,6 @@ class Api:
     ) -> None:
         """Read user and token from the environment.
 
-        Args:
-            source: the source.
-            kind: its kind.
-            deadline: of all requests and pauses together.
-            environment: variables.
-            sleep: waits.
-
         Raises:
             SourceError: a variable that sources.yaml names is not set, or cannot be sent in a header.
         """
@@ -67,9 +60,7 @@ class Api:
     def get(self, path: str, query: Sequence[tuple[str, Any]] = ()) -> Any:
         """Return the JSON answer to a GET.
 
-        Args:
-            path: below the source's url.
-            query: names and values; None values are left out.
+        None values of the query are left out.
 
         Raises:
             SourceError: after the last attempt, or at once where a retry cannot help.

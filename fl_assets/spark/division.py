@@ -62,12 +62,7 @@ def line_ends(source: Source, begin: int, end: int) -> tuple[int, int]:
 
 
 def divided(source: Source, counts: Sequence[tuple[int, int]]) -> list[Source]:
-    """Split a plain file into parts that end with a line and have the number of lines before them.
-
-    Args:
-        source: the file.
-        counts: `line_ends` of consecutive ranges that cover it.
-    """
+    """Split a plain file into parts that end with a line and have the number of lines before them."""
     cuts, lines = [(source.offset, source.lines)], source.lines
     for place, (count, first) in enumerate(counts):
         if place and 0 <= first < source.size - 1:

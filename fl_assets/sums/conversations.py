@@ -43,9 +43,8 @@ def lexicon(purpose: str) -> str:
 def conversation_signals_sql(conversations: str, traces: str) -> str:
     """Return the statement that finds failure in conversations.
 
-    Args:
-        conversations: Name of a view with the columns of conversation_logs; each day is summed by itself.
-        traces: Name of a view with the columns of raw_traces, of the same days.
+    `conversations` and `traces` name views with the columns of conversation_logs and raw_traces, of the same
+    days; each day is summed by itself.
 
     Returns:
         A SELECT with exactly the columns of conversation_signals: a row for every signal and every (node,

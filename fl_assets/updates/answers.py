@@ -83,14 +83,7 @@ def answer(
 ) -> Decided:
     """Record a person's yes or no to a decision without carrying anything out.
 
-    Args:
-        space: stores of decisions and answers.
-        decision_id: its id, or the start of it.
-        yes: whether it is approved.
-        by: who answers.
-        reason: why.
-        codes: one of them must be that of this change and this answer.
-        clock: tells the time.
+    One of `codes` must be that of this change and this answer.
 
     Raises:
         AnswerError: no such decision; no valid code; or a yes to a decision that the gate holds, that is of a

@@ -40,10 +40,7 @@ class Decisions:
     def decide(self, day: date, *, today: date, rollouts: Collection[Rollout] = ()) -> list[Decision]:
         """Return one decision for each playbook of a day.
 
-        Args:
-            day: The partition.
-            today: Tells a live day from history.
-            rollouts: Earlier updates, whose failures and running trials count.
+        `today` tells a live day from history; of earlier `rollouts`, failures and running trials count.
         """
         learned = learn(lessons(rollouts))
         configs, policy = self._stores.configs, self._stores.update_policy

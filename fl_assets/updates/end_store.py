@@ -41,10 +41,7 @@ class EndStore:
     def read(self, sql: str, days: Iterable[date], given: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
         """Run a statement over the view `ends` of some days; None when none of them has calls.
 
-        Args:
-            sql: The statement.
-            days: Days in the view.
-            given: Further relations of the statement, by name.
+        `given` has further relations of the statement, by name.
         """
         tables = [parquet.read_table(path) for path in self._files(days)]
         if not tables:

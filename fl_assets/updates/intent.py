@@ -30,12 +30,7 @@ class Intent:
         self._key_path = key_path
 
     def code(self, update: Update, known: Rollout | None) -> str:
-        """Return the code of the next answer to an update.
-
-        Args:
-            update: the change, as it is decided now.
-            known: its state; None when nobody has answered.
-        """
+        """Return the code of the next answer to an update."""
         return self._code(update, known.answers if known else 0)
 
     def is_meant(self, codes: Iterable[str], update: Update, known: Rollout | None) -> str:

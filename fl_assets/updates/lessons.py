@@ -160,16 +160,7 @@ class TrialBenefit:
 def benefit(
     *, failures_a_day: float, persists: float, helps: HelpEstimate, nodes: int, minimum: int, max_days: int
 ) -> TrialBenefit:
-    """Return the expected benefit of a trial of a remedy.
-
-    Args:
-        failures_a_day: Failed requests of the pattern in the fleet.
-        persists: Probability that they continue: the playbook's confidence.
-        helps: How likely the remedy helps, and by how much.
-        nodes: Nodes that can show a difference.
-        minimum: Nodes that either group must have.
-        max_days: Days after which a trial is given up.
-    """
+    """Return the expected benefit of a trial of a remedy."""
     effect = -math.log(1 - min(0.9, max(0.05, helps.reduction)))
     days = days_of_stage("half", max_days)
     a_node = max(0.05, failures_a_day / max(1, nodes) * days)

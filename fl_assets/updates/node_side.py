@@ -24,13 +24,7 @@ def take_release(
 ) -> Release:
     """Return a release that the node may run, after remembering its number and time.
 
-    Args:
-        path: The release file.
-        memory: File in which this node remembers the highest number and the latest time that it has seen.
-        trusted: Keys that may sign.
-        channel: The node's channel.
-        now: The node's clock.
-        disk: How the memory is written.
+    `memory` is the file in which this node remembers the highest number and the latest time that it has seen.
 
     Raises:
         OSError: the file cannot be read.

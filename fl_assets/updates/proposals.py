@@ -41,10 +41,7 @@ def can_be_answered(decision: Decision) -> bool:
 def proposal(playbook: Playbook, decision: Decision, launchpad: str = "") -> str:
     """Return a decision as a page: the change, why, how sure, how to answer, and how it is undone.
 
-    Args:
-        playbook: The playbook.
-        decision: The decision on it.
-        launchpad: Address, within the UI, of a launchpad that is filled in already.
+    `launchpad` is the address, within the UI, of one that is filled in already.
     """
     lines = [
         *_title(playbook, f"{in_words(decision.model_dump())} · decision {code(decision.decision_id)}"),

@@ -21,12 +21,8 @@ DRAWS = 2000
 def draws_of(treated: np.ndarray, strata: np.ndarray, seed: str) -> np.ndarray:
     """Return draws of treated nodes as booleans, (draws, nodes).
 
-    The first is the real draw; the others have as many nodes of each stratum.
-
-    Args:
-        treated: Whether each node was drawn.
-        strata: Stratum of each node; each was drawn from separately.
-        seed: Seed of the other draws.
+    The first is the real draw; the others have as many nodes of each stratum. Each stratum was drawn from
+    separately.
     """
     made = treated.astype(bool)
     groups = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]

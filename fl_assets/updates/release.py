@@ -153,12 +153,8 @@ def open_release(content: bytes, trusted: TrustedKeys) -> Release:
 def why_refused(release: Release, *, channel: str, highest: int, seen: datetime) -> str:
     """Return why a node must not take a release whose signature holds; '' when it may.
 
-    Args:
-        release: The release.
-        channel: The node's channel.
-        highest: Highest sequence number that the node has taken.
-        seen: Latest time that the node has seen, on its clock or in a release, so that setting the clock back
-            does not revive an expired release.
+    `seen` is the latest time that the node has seen, on its clock or in a release, so that setting the clock
+    back does not revive an expired release.
     """
     if release.channel != channel:
         return f"channel: the release is for {release.channel!r}, this node takes {channel!r}"

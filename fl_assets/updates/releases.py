@@ -77,12 +77,7 @@ class Releases:
     ) -> Rollout:
         """Record a person's approval of this very change; carrying it out checks the code.
 
-        Args:
-            update: the change.
-            by: who approves it.
-            reason: why.
-            code: shows that the approval is meant.
-            after: number of answers when the code was made; not checked when None.
+        `code` shows that the approval is meant; `after` is the number of answers when it was made.
 
         Raises:
             RefusedChangeError: somebody answered since.
@@ -157,14 +152,7 @@ class Releases:
     ) -> Rollout:
         """Restore this machine's files, and take the update back from all nodes.
 
-        Args:
-            decision_id: Decision of the update.
-            ended: How it ended.
-            by: Who rolled it back.
-            reason: Why, in words.
-            by_hand: Leave this machine's files alone: a person has restored them.
-            effect: Effect that the trial measured.
-            power: Power of the trial.
+        With `by_hand` this machine's files are left alone: a person has restored them.
 
         Raises:
             RefusedChangeError: the files have changed since; nothing was changed.
