@@ -5,18 +5,20 @@ read the same fields.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span, turn_span
+from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.tool_results import failed_text
-from fl_assets.events.formats.values import as_object, iso_ns, objects_of, text_of
+from fl_assets.events.formats.values import as_object, iso_ns, objects_of, present, text_of
 
 _TAIL = 2000
+_NOT_SAID = ("Caveat: The messages below", "[Request interrupted by user")
+"""How messages begin that Claude Code writes in the user's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,16 @@ class _Entry:
         return str(self.value.get("uuid") or self.line)
 
     @property
-    def session(self) -> str:
+    def session_id(self) -> str:
         return str(self.value.get("sessionId") or "")
+
+    @property
+    def session(self) -> Session:
+        keys = {"version": "agent_version", "gitBranch": "git_branch", "isSidechain": "is_sidechain"}
+        about = present({name: self.value.get(key) for key, name in keys.items()})
+        return Session(
+            self.session_id or "unknown", "claude-code", {**about, "session.id": self.value.get("sessionId")}
+        )
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
@@ -42,50 +52,25 @@ class _Entry:
 
     @property
     def texts(self) -> list[str]:
+        if isinstance(content := self.message.get("content"), str):
+            return [content]
         return [str(block.get("text") or "") for block in self.blocks if block.get("type") == "text"]
 
-    def common(self, span_id: str) -> dict[str, Any]:
-        """Return a span's fields; a resumed session copies entries, with their times, under its own id."""
-        return {
-            "trace_id": self.session or "unknown",
-            "span_id": span_id,
-            "event_id": f"claude-code:{self.when // 10**6}:{span_id}",
-            "parent_id": "",
-            "resource": {"service.name": "claude-code"},
-        }
-
-    @property
-    def about(self) -> dict[str, Any]:
-        keys = {"version": "agent_version", "gitBranch": "git_branch", "isSidechain": "is_sidechain"}
-        found = {name: self.value.get(key) for key, name in keys.items()}
-        kept = {name: value for name, value in found.items() if value not in (None, "")}
-        return {"session.id": self.value.get("sessionId"), **kept}
+    def made(self, span: Span) -> tuple[int, Span]:
+        """Return the line and span of an entry, which a resumed session copies, with its time, as its own."""
+        return self.line, replace(span, event_id=f"claude-code:{self.when // 10**6}:{span.span_id}")
 
 
 @dataclass(slots=True)
-class _Turn:
-    """A question of the user, and the last answer before the next one."""
+class _State:
+    """Calls without a result yet, by id, with the block of each; and open questions, by session."""
 
-    asked: _Entry
-    words: str
-    answer: str = ""
-    answered: int = 0
-    model: str = ""
-
-    def span(self) -> tuple[int, Span]:
-        about = {**self.asked.about, "gen_ai.request.model": self.model}
-        asked, answer = (self.asked.when, self.words), (self.answered, self.answer)
-        key = self.asked.uuid
-        return self.asked.line, turn_span(self.asked.common(key), key, asked, answer, about)
-
-
-Calls = dict[str, tuple[_Entry, dict[str, Any]]]
-"""Calls without a result yet, by id: the line and the block of each."""
+    calls: dict[str, tuple[_Entry, dict[str, Any]]]
+    questions: dict[str, tuple[_Entry, UsersQuestion]]
 
 
 def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
-    calls: Calls = {}
-    turns: dict[str, _Turn] = {}
+    state = _State({}, {})
     seen: set[str] = set()
     for line, value in records:
         if not isinstance(value, dict):
@@ -97,108 +82,83 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
             continue
         seen.add(uuid)
         try:
-            entry = _entry(line, value)
+            when = iso_ns(value.get("timestamp"), "timestamp")
         except ValueError as error:
             yield line, str(error)
             continue
-        if value["type"] == "assistant":
-            yield from _assistant(entry, calls, turns)
+        message = as_object(value.get("message"))
+        if not when or not message:
+            yield line, f"a line of type {value['type']} has no {'message' if when else 'timestamp'}"
             continue
-        for block in entry.blocks:
-            if block.get("type") == "tool_result":
-                yield line, _result(entry, block, calls)
-        yield from _user(entry, turns)
-    for entry, block in calls.values():
-        yield entry.line, _call(entry, block, 0, "unset", "")
-    for turn in turns.values():
-        yield turn.span()
+        entry = _Entry(line, when, value, message)
+        yield from (_assistant if value["type"] == "assistant" else _user)(entry, state)
+    for entry, block in state.calls.values():
+        yield _call(entry, block, 0, "unset", "")
+    for asked in state.questions.values():
+        yield _turn(*asked)
 
 
-def _entry(line: int, value: dict[str, Any]) -> _Entry:
-    """Read a line.
-
-    Raises:
-        ValueError: it has no time or no message.
-    """
-    when, message = iso_ns(value.get("timestamp"), "timestamp"), as_object(value.get("message"))
-    if not when or not message:
-        raise ValueError(f"a line of type {value['type']} has no {'message' if when else 'timestamp'}")
-    return _Entry(line, when, value, message)
-
-
-read = file_reader(_of_file, "lines")
-
-FORMAT = Format(
-    name="claude_code",
-    description="Sessions of Claude Code (`~/.claude/projects`, JSONL).",
-    matches=has_all(
-        json_key("sessionId"),
-        rb'"(?<!\\")type"\s*:\s*"(?:user|assistant)"',
-        json_key("parentUuid|isSidechain|leafUuid"),
-    ),
-    read=read,
-)
-
-
-def _assistant(entry: _Entry, calls: Calls, turns: dict[str, _Turn]) -> Iterator[tuple[int, Span]]:
-    content = entry.message.get("content")
-    text = "\n".join(one.strip() for one in entry.texts) or (content if isinstance(content, str) else "")
+def _assistant(entry: _Entry, state: _State) -> Iterator[tuple[int, Span]]:
+    text = "\n".join(text.strip() for text in entry.texts)
     if entry.value.get("isApiErrorMessage"):
-        failed = Span(
-            **entry.common(entry.uuid),
-            name="chat",
-            start_ns=entry.when,
-            end_ns=entry.when,
-            status="error",
-            status_message=text.removeprefix("API Error:").strip(),
-            attributes={**entry.about, "gen_ai.operation.name": "chat"},
-        )
-        yield entry.line, failed
+        error, times = text.removeprefix("API Error:").strip(), (entry.when, entry.when)
+        yield entry.made(entry.session.span(entry.uuid, "chat", "chat", times, error, status="error"))
         return
-    calls |= {
-        str(block.get("id")): (entry, block) for block in entry.blocks if block.get("type") == "tool_use"
-    }
-    turn = turns.get(entry.session)
-    if turn and text and not entry.value.get("isSidechain"):
-        turn.answer, turn.answered, turn.model = text, entry.when, str(entry.message.get("model") or "")
+    for block in entry.blocks:
+        if block.get("type") == "tool_use":
+            state.calls[str(block.get("id"))] = (entry, block)
+    asked = state.questions.get(entry.session_id)
+    if asked and text and not entry.value.get("isSidechain"):
+        asked[1].answered(entry.when, text, str(entry.message.get("model") or ""))
 
 
-def _user(entry: _Entry, turns: dict[str, _Turn]) -> Iterator[tuple[int, Span]]:
-    value, content = entry.value, entry.message.get("content")
-    words = users_words(content if isinstance(content, str) else "\n".join(entry.texts))
-    is_own = words and not words.startswith(("Caveat: The messages below", "[Request interrupted by user"))
-    if not is_own or value.get("isMeta") or value.get("isSidechain") or value.get("isCompactSummary"):
+def _user(entry: _Entry, state: _State) -> Iterator[tuple[int, Span]]:
+    for block in entry.blocks:
+        if block.get("type") == "tool_result":
+            yield _result(entry, block, state)
+    words = users_words("\n".join(entry.texts))
+    is_meta = any(entry.value.get(key) for key in ("isMeta", "isSidechain", "isCompactSummary"))
+    if is_meta or not words or words.startswith(_NOT_SAID):
         return
-    if before := turns.pop(entry.session, None):
-        yield before.span()
-    turns[entry.session] = _Turn(entry, words)
+    if before := state.questions.pop(entry.session_id, None):
+        yield _turn(*before)
+    state.questions[entry.session_id] = (entry, UsersQuestion(entry.line, entry.uuid, entry.when, words))
 
 
-def _result(entry: _Entry, block: dict[str, Any], calls: Calls) -> Span:
+def _turn(entry: _Entry, question: UsersQuestion) -> tuple[int, Span]:
+    return entry.made(question.turn(entry.session)[1])
+
+
+def _result(entry: _Entry, block: dict[str, Any], state: _State) -> tuple[int, Span]:
     given, key = entry.value.get("toolUseResult"), block.get("tool_use_id")
     text = failed_text(block.get("content")) or text_of(given)
     is_error = block.get("is_error") is True or str(given or "").startswith("Error:")
     if as_object(given).get("interrupted") is True and not text:
         is_error, text = True, "[Request interrupted by user]"
-    begun, use = calls.pop(str(key), (entry, {"name": "unknown", "id": key}))
-    return _call(begun, use, entry.when, "error" if is_error else "ok", text[:_TAIL] if is_error else "")
+    begun, use = state.calls.pop(str(key), (entry, {"name": "unknown", "id": key}))
+    error, status = (text[:_TAIL], "error") if is_error else ("", "ok")
+    return entry.line, _call(begun, use, entry.when, status, error)[1]
 
 
-def _call(entry: _Entry, block: dict[str, Any], end: int, status: str, error: str) -> Span:
-    name = str(block.get("name") or "unknown")
-    return Span(
-        **entry.common(str(block.get("id") or entry.value.get("uuid"))),
-        name=name,
-        start_ns=entry.when,
-        end_ns=end,
-        status=status,
-        status_message=error,
-        attributes={
-            **entry.about,
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": name,
-            "gen_ai.tool.call.id": block.get("id"),
-            "gen_ai.tool.call.arguments": block.get("input"),
-            "gen_ai.request.model": entry.message.get("model"),
-        },
+def _call(entry: _Entry, block: dict[str, Any], end: int, status: str, error: str) -> tuple[int, Span]:
+    about = {
+        "gen_ai.tool.call.id": block.get("id"),
+        "gen_ai.tool.call.arguments": block.get("input"),
+        "gen_ai.request.model": entry.message.get("model"),
+    }
+    key, name = str(block.get("id") or entry.value.get("uuid")), str(block.get("name") or "unknown")
+    return entry.made(
+        entry.session.span(key, "execute_tool", name, (entry.when, end), error, status=status, more=about)
     )
+
+
+FORMAT = Format(
+    "claude_code",
+    "Sessions of Claude Code (`~/.claude/projects`, JSONL).",
+    has_all(
+        json_key("sessionId"),
+        json_key("type", rb'"(?:user|assistant)"'),
+        json_key("parentUuid|isSidechain|leafUuid"),
+    ),
+    file_reader(_of_file, "lines"),
+)

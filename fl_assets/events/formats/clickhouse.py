@@ -10,6 +10,7 @@ from typing import Any
 
 from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.otlp_logs import LogRecord, span_of_record
+from fl_assets.events.formats.otlp_values import integer_of
 from fl_assets.events.formats.readers import NotUsed, entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
@@ -50,21 +51,10 @@ def _log(raw: dict[str, Any]) -> Span | NotUsed:
 
 def _span(raw: dict[str, Any]) -> Span:
     start = any_ns(raw.get("Timestamp"), "Timestamp")
-    duration = raw.get("Duration")
-    try:
-        took = int(duration) if duration not in (None, "") else None
-    except (TypeError, ValueError) as error:
-        message = f"Duration is {duration!r:.60}, must be an integer"
-        raise ValueError(message) from error
-    events = as_object(raw.get("Events"))
-    names = raw.get("Events.Name") or events.get("Name") or []
-    values = raw.get("Events.Attributes") or events.get("Attributes") or []
-    times = raw.get("Events.Timestamp") or events.get("Timestamp") or []
-    listed = [
-        (event.get("Name"), event.get("Attributes"), event.get("Timestamp"))
-        for event in objects_of(raw.get("Events"))
-    ]
-    found = listed or list(zip(as_list(names), as_list(values), as_list(times), strict=False))
+    took = integer_of(duration, "Duration") if (duration := raw.get("Duration")) not in (None, "") else None
+    events, columns = as_object(raw.get("Events")), ("Name", "Attributes", "Timestamp")
+    listed = [[event.get(name) for name in columns] for event in objects_of(raw.get("Events"))]
+    by_column = (as_list(raw.get(f"Events.{name}") or events.get(name)) for name in columns)
     return Span(
         trace_id=required_text(raw.get("TraceId"), "TraceId").lower(),
         span_id=required_text(raw.get("SpanId"), "SpanId").lower(),
@@ -78,20 +68,19 @@ def _span(raw: dict[str, Any]) -> Span:
         attributes=as_object(raw.get("SpanAttributes")),
         resource={"service.name": raw.get("ServiceName"), **as_object(raw.get("ResourceAttributes"))},
         events=tuple(
-            SpanEvent(str(name or ""), as_object(about), ns_or_none(when)) for name, about, when in found
+            SpanEvent(str(name or ""), as_object(about), ns_or_none(when))
+            for name, about, when in listed or zip(*by_column, strict=False)
         ),
     )
 
 
-read = entry_reader(_of_row, "rows")
-
 FORMAT = Format(
-    name="clickhouse",
-    description="Rows of ClickHouse's `otel_traces` and `otel_logs` (JSON, CSV, Parquet).",
-    matches=has_all(
+    "clickhouse",
+    "Rows of ClickHouse's `otel_traces` and `otel_logs` (JSON, CSV, Parquet).",
+    has_all(
         json_key("Timestamp"),
         json_key("SpanName|SpanAttributes|LogAttributes|SeverityNumber|SeverityText"),
         json_key("SpanId|ServiceName|ResourceAttributes"),
     ),
-    read=read,
+    entry_reader(_of_row, "rows"),
 )

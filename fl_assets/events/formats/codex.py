@@ -12,7 +12,7 @@ from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span, turn_span
+from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.tool_results import error_in_result
 from fl_assets.events.formats.values import (
     NoTimesError,
@@ -21,6 +21,7 @@ from fl_assets.events.formats.values import (
     first,
     iso_ns,
     objects_of,
+    present,
     text_of,
 )
 
@@ -34,49 +35,16 @@ _REFUSED = re.compile(
 """How an output begins that is no output, behind what Codex says of the command."""
 _CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 _RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
-_ERRORS = frozenset({"error", "stream_error"})
 _TAIL = 2000
-
-
-class _Session:
-    """State of a session, as of the lines read so far."""
-
-    def __init__(self) -> None:
-        self.about: dict[str, Any] = {}
-        self.model = ""
-        self.calls: dict[str, tuple[int, int, dict[str, Any]]] = {}
-        self.errors: dict[str, str] = {}
-        """Errors that events tell before a call's output, by the call's id."""
-        self.asked: tuple[int, int, str] | None = None
-        self.answer, self.answered = "", 0
-
-    @property
-    def common(self) -> dict[str, Any]:
-        return {
-            "trace_id": first(self.about, ("id", "session_id")) or "unknown",
-            "parent_id": "",
-            "resource": {"service.name": "codex"},
-        }
-
-    def values(self, **more: Any) -> dict[str, Any]:
-        known = {
-            "session.id": first(self.about, ("id", "session_id")),
-            "gen_ai.request.model": self.model,
-            "agent_version": self.about.get("cli_version"),
-        }
-        return {key: value for key, value in {**known, **more}.items() if value not in (None, "")}
+_NO_TIMES = "codex: items without times belong to no day; send the rollout file itself (~/.codex/sessions)"
 
 
 def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
-    session = _Session()
+    rollout = _Rollout()
     for line, value in records:
-        if isinstance(value, dict) and isinstance(value.get("items"), list):
-            message = (
-                "codex: items without times belong to no day; "
-                "send the rollout file itself (~/.codex/sessions)"
-            )
-            raise NoTimesError(message)
         raw = as_object(value)
+        if isinstance(raw.get("items"), list):
+            raise NoTimesError(_NO_TIMES)
         payload = as_object(raw.get("payload"))
         try:
             when = iso_ns(raw.get("timestamp"), "timestamp")
@@ -84,123 +52,96 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
             yield line, str(error)
             continue
         if raw.get("type") == "session_meta":
-            session.about = as_object(payload.get("meta")) or payload
+            rollout.about = as_object(payload.get("meta")) or payload
         elif raw.get("type") == "turn_context":
-            session.model = str(payload.get("model") or session.model)
+            rollout.model = str(payload.get("model") or rollout.model)
         elif not when:
             yield line, "a line has no timestamp"
         elif raw.get("type") == "response_item":
-            yield from _item(session, line, when, payload)
+            yield from rollout.item(line, when, payload)
         elif raw.get("type") == "event_msg":
-            yield from _event(session, line, when, payload)
-    for line, begun, call in session.calls.values():
-        yield line, _call(session, call, begun, 0, "")
-    yield from _turn(session)
+            yield from rollout.event(line, when, payload)
+    yield from rollout.end()
 
 
-read = file_reader(_of_file, "lines")
+class _Rollout:
+    """A session, as of the lines read so far."""
 
-FORMAT = Format(
-    name="codex",
-    description="Rollouts of the Codex CLI (`~/.codex/sessions`, JSONL).",
-    matches=has_any(
-        has_all(
-            rb'"type"\s*:\s*"(?:session_meta|response_item|event_msg|turn_context)"', json_key("payload")
-        ),
-        has_all(rb'^\s*\{\s*"items"\s*:\s*\[\s*\{\s*"type"\s*:'),
-    ),
-    read=read,
-)
+    def __init__(self) -> None:
+        self.about: dict[str, Any] = {}
+        self.model = ""
+        self._calls: dict[str, tuple[int, int, dict[str, Any]]] = {}
+        self._errors: dict[str, str] = {}
+        """Errors that events tell before a call's output, by the call's id."""
+        self._question: UsersQuestion | None = None
 
+    @property
+    def _session(self) -> Session:
+        key = first(self.about, ("id", "session_id"))
+        about = {"gen_ai.request.model": self.model, "agent_version": self.about.get("cli_version")}
+        return Session(key or "unknown", "codex", present({"session.id": key, **about}))
 
-def _item(session: _Session, line: int, when: int, item: dict[str, Any]) -> Iterator[tuple[int, Span]]:
-    kind = str(item.get("type"))
-    if kind in _CALLS:
-        session.calls[str(item.get("call_id") or item.get("id"))] = (line, when, item)
-    elif kind in _RESULTS:
-        key = str(item.get("call_id"))
-        begun, call = session.calls.pop(key, (line, when, item))[1:]
-        error = session.errors.pop(key, "")
-        yield line, _call(session, call, begun, when, _error(item.get("output")) or error)
-    elif kind == "message":
-        text = "\n".join(str(part.get("text") or "") for part in objects_of(item.get("content")))
-        if item.get("role") == "user":
-            yield from _asked(session, line, when, text)
-        elif item.get("role") == "assistant" and text.strip():
-            session.answer, session.answered = text.strip(), when
+    def item(self, line: int, when: int, item: dict[str, Any]) -> Iterator[tuple[int, Span]]:
+        """Yield the spans that an item of the conversation completes."""
+        kind = str(item.get("type"))
+        if kind in _CALLS:
+            self._calls[str(item.get("call_id") or item.get("id"))] = (line, when, item)
+        elif kind in _RESULTS:
+            key = str(item.get("call_id"))
+            begun, call = self._calls.pop(key, (line, when, item))[1:]
+            told = self._errors.pop(key, "")
+            yield line, self._call(call, begun, when, _error(item.get("output")) or told)
+        elif kind == "message":
+            text = "\n".join(str(part.get("text") or "") for part in objects_of(item.get("content")))
+            if item.get("role") == "user":
+                yield from self._asked(line, when, text)
+            elif item.get("role") == "assistant":
+                self._answered(when, text.strip())
 
+    def event(self, line: int, when: int, event: dict[str, Any]) -> Iterator[tuple[int, Span]]:
+        """Yield the spans that an event completes."""
+        kind, message = str(event.get("type")), first(event, ("message",))
+        if kind in ("error", "stream_error"):
+            key, times = f"{kind}-{when}", (when, when)
+            yield line, self._session.span(key, "chat", "chat", times, message, status="error")
+        elif kind.endswith("_end") and (error := _error_of_end(event)):
+            self._errors[str(event.get("call_id"))] = error
+        elif kind == "turn_aborted":
+            for begun_at, begun, call in self._calls.values():
+                yield begun_at, self._call(call, begun, when, "aborted by user")
+            self._calls.clear()
+        elif kind == "user_message":
+            yield from self._asked(line, when, message)
+        elif kind == "agent_message":
+            self._answered(when, message)
 
-def _event(session: _Session, line: int, when: int, event: dict[str, Any]) -> Iterator[tuple[int, Span]]:
-    kind = str(event.get("type"))
-    if kind in _ERRORS:
-        message = first(event, ("message",))
-        attributes = session.values(**{"gen_ai.operation.name": "chat"})
-        yield (
-            line,
-            Span(
-                **session.common,
-                span_id=f"{kind}-{when}",
-                name="chat",
-                start_ns=when,
-                end_ns=when,
-                status="error",
-                status_message=message,
-                attributes=attributes,
-            ),
-        )
-    elif kind.endswith("_end") and (error := _error_of_end(event)):
-        session.errors[str(event.get("call_id"))] = error
-    elif kind == "turn_aborted":
-        for begun_at, begun, call in session.calls.values():
-            yield begun_at, _call(session, call, begun, when, "aborted by user")
-        session.calls.clear()
-    elif kind == "user_message":
-        yield from _asked(session, line, when, first(event, ("message",)))
-    elif kind == "agent_message" and first(event, ("message",)):
-        session.answer, session.answered = first(event, ("message",)), when
+    def end(self) -> Iterator[tuple[int, Span]]:
+        """Yield what has no end in the file: calls without a result, the last question."""
+        for line, begun, call in self._calls.values():
+            yield line, self._call(call, begun, 0, "")
+        if self._question:
+            yield self._question.turn(self._session)
 
+    def _asked(self, line: int, when: int, text: str) -> Iterator[tuple[int, Span]]:
+        """Begin a turn, once: a rollout has each message as an item and as an event."""
+        words, before = users_words(text), self._question
+        is_inserted = not words or words.startswith(("<", "# AGENTS.md"))
+        if is_inserted or (before and before.words == words and not before.answer):
+            return
+        if before:
+            yield before.turn(self._session)
+        self._question = UsersQuestion(line, f"turn-{when}", when, words)
 
-def _asked(session: _Session, line: int, when: int, text: str) -> Iterator[tuple[int, Span]]:
-    """Begin a turn, once: a rollout has each message as an item and as an event."""
-    words = users_words(text)
-    if not words or words.startswith(("<", "# AGENTS.md")):
-        return
-    if session.asked and session.asked[2] == words and not session.answer:
-        return
-    yield from _turn(session)
-    session.asked, session.answer, session.answered = (line, when, words), "", 0
+    def _answered(self, when: int, text: str) -> None:
+        if self._question and text:
+            self._question.answered(when, text)
 
-
-def _turn(session: _Session) -> Iterator[tuple[int, Span]]:
-    if session.asked is None:
-        return
-    line, when, words = session.asked
-    answer = (session.answered, session.answer)
-    yield line, turn_span(session.common, f"turn-{when}", (when, words), answer, session.values())
-    session.asked = None
-
-
-def _call(session: _Session, call: dict[str, Any], begun: int, end: int, error: str) -> Span:
-    name = first(call, ("name",)) or ("shell" if call.get("type") == "local_shell_call" else "unknown")
-    return Span(
-        **session.common,
-        span_id=str(call.get("call_id") or call.get("id")),
-        name=name,
-        start_ns=begun,
-        end_ns=end,
-        status="error" if error else "unset",
-        status_message=error,
-        attributes=session.values(
-            **{
-                "gen_ai.operation.name": "execute_tool",
-                "gen_ai.tool.name": name,
-                "gen_ai.tool.call.id": call.get("call_id"),
-                "gen_ai.tool.call.arguments": call.get("arguments")
-                or call.get("input")
-                or call.get("action"),
-            }
-        ),
-    )
+    def _call(self, call: dict[str, Any], begun: int, end: int, error: str) -> Span:
+        arguments = call.get("arguments") or call.get("input") or call.get("action")
+        about = {"gen_ai.tool.call.id": call.get("call_id"), "gen_ai.tool.call.arguments": arguments}
+        name = first(call, ("name",)) or ("shell" if call.get("type") == "local_shell_call" else "unknown")
+        key = str(call.get("call_id") or call.get("id"))
+        return self._session.span(key, "execute_tool", name, (begun, end), error, more=about)
 
 
 def _error_of_end(event: dict[str, Any]) -> str:
@@ -233,3 +174,16 @@ def _error(output: Any) -> str:
     body = _OUTPUT.split(text, maxsplit=1)[-1].strip()
     code = code if isinstance(code, int) else match[1] if match else 1
     return f"exit code {code}: {body[-_TAIL:]}" if body else f"exit code {code}"
+
+
+FORMAT = Format(
+    "codex",
+    "Rollouts of the Codex CLI (`~/.codex/sessions`, JSONL).",
+    has_any(
+        has_all(
+            json_key("type", rb'"(?:session_meta|response_item|event_msg|turn_context)"'), json_key("payload")
+        ),
+        has_all(rb'^\s*\{\s*"items"\s*:\s*\[\s*\{\s*"type"\s*:'),
+    ),
+    file_reader(_of_file, "lines"),
+)

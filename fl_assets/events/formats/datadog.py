@@ -6,56 +6,41 @@ Sources: Datadog's API reference (`/api/v2/llm-obs/v1/spans/events`, `/api/intak
 DataDog/dd-trace-py, `ddtrace/llmobs/_writer.py`; DataDog/datadog-agent, traces v0.4.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
-from fl_assets.events.formats.readers import Found, span_reader
+from fl_assets.events.formats.marks import has_all, has_any
+from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_list, as_object, first, number_of, required_text
+from fl_assets.events.formats.values import any_ns, as_list, as_object, number_of, present, required_text
 
-_IDS = (re.compile(rb'"trace_id"\s*:'), re.compile(rb'"span_id"\s*:'))
-_MARKS = (
-    re.compile(rb'"ml_app"\s*:|"ml_app:|"_dd\.stage"\s*:|"span_kind"\s*:\s*"[a-z]+"\s*,\s*"start_(?:ns|ms)"'),
-    re.compile(rb'"(?:trace_id|span_id)"\s*:\s*[0-9].{0,2000}"(?:meta|metrics)"\s*:\s*\{', re.DOTALL),
-)
 _ROOT = frozenset({"", "0", "undefined", "None"})
+_KINDS = {"workflow": "chain", "task": "chain"}
 
 
 def _of_record(value: Any) -> Iterator[Found]:
-    """Find the spans of a page of the API, of what SDKs send, of a list of traces, or one by itself."""
-    if isinstance(value, list):
-        for entry in value:
-            yield from _of_record(entry)
-        return
+    """Find the spans of a page of the API, of what SDKs send, of a trace, or one by itself."""
     whole = as_object(value)
-    if (data := whole.get("data")) is not None and "span_id" not in whole:
-        yield from _of_record(data)
-        return
+    if isinstance(data := whole.get("data"), dict) and "span_id" not in whole:
+        whole = data
     attributes = as_object(whole.get("attributes"))
     own = {**whole, **attributes} if "span_id" in attributes or "spans" in attributes else whole
-    if isinstance(spans := own.get("spans"), list):
-        about = {key: own[key] for key in ("ml_app", "session_id", "tags") if key in own}
-        for raw in spans:
-            yield from _found(as_object(raw), about)
-    else:
-        yield from _found(own, {})
+    about = {key: own[key] for key in ("ml_app", "session_id", "tags") if key in own}
+    is_list = isinstance(own.get("spans"), list)
+    for raw in map(as_object, own["spans"] if is_list else [own]):
+        yield (span := or_reason(_span, raw, about if is_list else {}))
+        if isinstance(span, Span):
+            yield from _evaluations(raw, span)
 
 
-def _found(raw: dict[str, Any], about: dict[str, Any]) -> Iterator[Found]:
-    try:
-        span = _span(raw, about)
-    except ValueError as error:
-        yield str(error)
-        return
-    yield span
+def _evaluations(raw: dict[str, Any], span: Span) -> Iterator[Found]:
     for name, given in as_object(raw.get("evaluation")).items():
         score, words = score_of(as_object(given).get("value"))
         if score is not None or words:
             ids = (span.trace_id, span.span_id)
-            yield Evaluation(str(name), score, words, span.time_ns, "", *ids, source="datadog")
+            yield or_reason(Evaluation, str(name), score, words, span.time_ns, "", *ids, "", "datadog")
 
 
 def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
@@ -78,13 +63,13 @@ def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
     kind = str(said.get("span_kind") or said.get("kind") or meta.get("span.kind") or in_span or "")
     inputs, outputs = as_object(said.get("input")), as_object(said.get("output"))
     attributes = {
-        **{str(key): value for key, value in as_object(said.get("metadata")).items()},
+        **as_object(said.get("metadata")),
         **{
             key: value
             for key, value in meta.items()
             if isinstance(value, str | int | float) and "." in key and not key.startswith("error.")
         },
-        "openinference.span.kind": {"workflow": "chain", "task": "chain"}.get(kind, kind),
+        "openinference.span.kind": _KINDS.get(kind, kind),
         "gen_ai.tool.name": raw.get("name") if kind == "tool" else None,
         "gen_ai.agent.name": raw.get("name") if kind == "agent" else None,
         "gen_ai.request.model": said.get("model_name") if kind in {"llm", "embedding"} else None,
@@ -98,13 +83,15 @@ def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
     }
     parent = str(raw.get("parent_id") or "")
     resource = {
-        "service.name": raw.get("service") or tags.get("service") or raw.get("ml_app") or about.get("ml_app"),
+        "service.name": raw.get("service")
+        or tags.get("service")
+        or raw.get("ml_app")
+        or about.get("ml_app")
+        or tags.get("ml_app"),
         "service.version": tags.get("version"),
         "deployment.environment": tags.get("env") or meta.get("env"),
         "host.name": tags.get("hostname") or tags.get("host") or meta.get("_dd.hostname"),
     }
-    if not first(resource, ("service.name",)):
-        resource["service.name"] = tags.get("ml_app")
     return Span(
         trace_id=required_text(raw.get("trace_id"), "trace_id").lower(),
         span_id=required_text(raw.get("span_id"), "span_id").lower(),
@@ -115,8 +102,8 @@ def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
         status="error" if is_failed else "unset",
         status_message=str(raw.get("status_message") or ""),
         scope="datadog",
-        attributes={key: value for key, value in attributes.items() if value not in (None, "")},
-        resource={key: value for key, value in resource.items() if value},
+        attributes=present(attributes),
+        resource=present(resource),
     )
 
 
@@ -127,10 +114,19 @@ def _tags(tags: list[Any]) -> dict[str, str]:
 
 
 FORMAT = Format(
-    name="datadog",
-    description="Datadog: spans of LLM Observability (API export, SDKs), traces of APM.",
-    matches=lambda _, head: (
-        all(mark.search(head) for mark in _IDS) and any(mark.search(head) for mark in _MARKS)
+    "datadog",
+    "Datadog: spans of LLM Observability (API export, SDKs), traces of APM.",
+    has_any(
+        has_all(
+            rb'"trace_id"\s*:',
+            rb'"span_id"\s*:',
+            rb'"ml_app"\s*:|"ml_app:|"_dd\.stage"\s*:|"span_kind"\s*:\s*"[a-z]+"\s*,\s*"start_(?:ns|ms)"',
+        ),
+        has_all(
+            rb'"trace_id"\s*:',
+            rb'"span_id"\s*:',
+            rb'(?s:"(?:trace_id|span_id)"\s*:\s*[0-9].{0,2000}"(?:meta|metrics)"\s*:\s*\{)',
+        ),
     ),
-    read=span_reader(_of_record),
+    span_reader(_of_record, pages="data"),
 )

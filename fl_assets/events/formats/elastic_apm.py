@@ -15,7 +15,7 @@ from typing import Any
 
 from fl_assets.events.formats.conventions import attribute_of
 from fl_assets.events.formats.marks import has_all, has_any
-from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader
+from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import (
@@ -59,10 +59,7 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
         if (found := as_object(one.get("metadata"))) and len(one) == 1:
             metadata = _resource_of(found)
             continue
-        try:
-            yield line, _of_event(one, metadata)
-        except ValueError as error:
-            yield line, str(error)
+        yield line, or_reason(_of_event, one, metadata)
 
 
 def _of_event(one: dict[str, Any], metadata: dict[str, Any]) -> Span | NotUsed:
@@ -226,9 +223,9 @@ def _below(value: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 FORMAT = Format(
-    name="elastic_apm",
-    description="Elastic APM: its agents' NDJSON (intake v2), and documents of Elasticsearch.",
-    matches=has_any(
+    "elastic_apm",
+    "Elastic APM: its agents' NDJSON (intake v2), and documents of Elasticsearch.",
+    has_any(
         has_all(
             rb'^(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*"metadata"\s*:\s*\{',
             rb'"service"\s*:\s*\{',
@@ -246,5 +243,5 @@ FORMAT = Format(
             rb'"data_stream',
         ),
     ),
-    read=file_reader(_of_file, "events"),
+    file_reader(_of_file, "events"),
 )

@@ -116,11 +116,9 @@ def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Event
 
 
 FORMAT = Format(
-    name="error_records",
-    description="Error records of the self-improvement engine (JSON or JSONL).",
-    matches=has_all(
-        json_key("failure_type"), json_key("error_category|error_stage|error_message|error_type")
-    ),
-    read=read,
+    "error_records",
+    "Error records of the self-improvement engine (JSON or JSONL).",
+    has_all(json_key("failure_type"), json_key("error_category|error_stage|error_message|error_type")),
+    read,
     table="error_records",
 )

@@ -8,49 +8,24 @@ from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, json_key
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import (
-    as_list,
-    as_object,
-    check_us,
-    first,
-    ns_or_none,
-    objects_of,
-    required_text,
-)
+from fl_assets.events.formats.values import as_object, check_us, first, ns_or_none, objects_of, required_text
 
 _LAST_US = 253_402_300_799 * 10**6
 
 
-def _of_document(value: Any) -> Iterator[Span | str]:
-    traces = value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]
-    found = False
-    for trace in objects_of(traces):
-        processes = as_object(trace.get("processes"))
-        spans = trace.get("spans") if isinstance(trace.get("spans"), list) else [trace]
-        for raw in objects_of(spans):
-            found = True
-            try:
-                yield _span(
-                    raw, as_object(raw.get("process")) or as_object(processes.get(str(raw.get("processID"))))
-                )
-            except ValueError as error:
-                yield str(error)
-    if not found:
+def _of_trace(value: Any) -> Iterator[Found]:
+    """Yield the spans of a trace, or a document of Elasticsearch, which is a span."""
+    trace = as_object(value)
+    if not trace:
         message = "jaeger: no spans in this document"
         raise ValueError(message)
-
-
-read = span_reader(_of_document)
-
-FORMAT = Format(
-    name="jaeger",
-    description="Jaeger's JSON, from its UI or its API.",
-    matches=has_all(json_key("operationName"), json_key("traceID|spanID")),
-    read=read,
-)
+    processes = as_object(trace.get("processes"))
+    for raw in objects_of(trace["spans"] if isinstance(trace.get("spans"), list) else [trace]):
+        process = as_object(raw.get("process")) or as_object(processes.get(str(raw.get("processID"))))
+        yield or_reason(_span, raw, process)
 
 
 def _tags(value: dict[str, Any]) -> dict[str, Any]:
@@ -112,3 +87,11 @@ def _exception(fields: dict[str, Any]) -> dict[str, Any]:
             "exception.stacktrace": stack or "",
         }
     return fields
+
+
+FORMAT = Format(
+    "jaeger",
+    "Jaeger's JSON, from its UI or its API.",
+    has_all(json_key("operationName"), json_key("traceID|spanID")),
+    span_reader(_of_trace, pages="data"),
+)

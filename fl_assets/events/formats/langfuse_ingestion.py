@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fl_assets.events.formats.evaluations import Evaluation
 from fl_assets.events.formats.langfuse import EVENTS, evaluation_of, span_of, turn_of_trace
-from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader
+from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import as_object, ns_or_none, objects_of
 
 MAX_HELD = 100_000
@@ -67,7 +65,7 @@ def _taken(
     if match is None:
         return NotUsed(kind[:60] or "events without a type")
     if match[1] == "score":
-        return _score({"timestamp": event.get("timestamp"), **body})
+        return or_reason(evaluation_of, {}, {"timestamp": event.get("timestamp"), **body})
     if not isinstance(identity := body.get("id"), str) or not identity:
         return f"{kind[:60]} has no id in its body"
     if match[1] not in {"trace", "observation"}:
@@ -84,22 +82,12 @@ def _observation(known: _Known, traces: dict[str, _Known]) -> tuple[int, Found]:
     if not is_begun and str(fields.get("level") or "").upper() != "ERROR":
         return known.line, NotUsed("updates of observations that began in another file")
     trace = traces.get(str(fields.get("traceId") or ""))
-    try:
-        return known.line, span_of(trace.fields if trace else {}, fields)
-    except ValueError as error:
-        return known.line, str(error)
-
-
-def _score(body: dict[str, Any]) -> Evaluation | Span | str:
-    try:
-        return evaluation_of({}, body)
-    except ValueError as error:
-        return str(error)
+    return known.line, or_reason(span_of, trace.fields if trace else {}, fields)
 
 
 FORMAT = Format(
-    name="langfuse_ingestion",
-    description="Batches that Langfuse's SDKs send (`/api/public/ingestion`), and their events one by one.",
-    matches=lambda _, head: all(mark.search(head) for mark in EVENTS),
-    read=file_reader(_of_file, "events"),
+    "langfuse_ingestion",
+    "Batches that Langfuse's SDKs send (`/api/public/ingestion`), and their events one by one.",
+    EVENTS,
+    file_reader(_of_file, "events"),
 )

@@ -11,10 +11,20 @@ from typing import Any
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.exceptions import leaf_of
 from fl_assets.events.formats.marks import has_all, has_any, json_key
-from fl_assets.events.formats.readers import Records, file_reader
+from fl_assets.events.formats.readers import Found, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, decoded, ns_or_none, required_text, text_of
+from fl_assets.events.formats.values import (
+    any_ns,
+    as_list,
+    as_object,
+    decoded,
+    first,
+    ns_or_none,
+    present,
+    required_text,
+    text_of,
+)
 
 _KINDS = {
     "llm": "chat",
@@ -25,18 +35,17 @@ _KINDS = {
     "prompt": "chain",
     "parser": "chain",
 }
+_STATUS = {"error": "error", "success": "ok"}
+_SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 
 
-def _of_file(records: Records) -> Iterator[tuple[int, Span | Evaluation | str]]:
+def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     """Yield a span for each run; a patch overrides what was posted."""
     runs: dict[str, tuple[int, dict[str, Any]]] = {}
     for line, value in records:
         for raw in _runs(value):
             if "run_type" not in raw and "key" in raw and "score" in raw:
-                try:
-                    yield line, _feedback(raw)
-                except ValueError as error:
-                    yield line, str(error)
+                yield line, or_reason(_feedback, raw)
                 continue
             last = str(raw.get("dotted_order") or "").rpartition(".")[2].partition("Z")[2]
             key = str(raw.get("id") or last or f"{line}:{len(runs)}")
@@ -44,45 +53,17 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | Evaluation | str]]:
             known = runs.get(key, (line, {}))[1]
             runs[key] = (line, {**known, **{name: item for name, item in raw.items() if item is not None}})
     for line, raw in runs.values():
-        try:
-            span = _span(raw)
-        except ValueError as error:
-            yield line, str(error)
-            continue
-        yield line, span
-        yield from ((line, found) for found in _stats(raw, span))
-
-
-read = file_reader(_of_file, "runs")
-
-FORMAT = Format(
-    name="langsmith",
-    description="LangSmith runs and feedback, as its API, bulk export and SDK write them.",
-    matches=has_any(
-        has_all(
-            json_key("run_type"),
-            json_key("dotted_order|parent_run_id|session_name|session_id|child_runs|execution_order"),
-        ),
-        has_all(
-            json_key("run_id"), json_key("key"), json_key("score"), json_key("feedback_source|correction")
-        ),
-    ),
-    read=read,
-)
+        yield line, (span := or_reason(_span, raw))
+        if isinstance(span, Span):
+            yield from ((line, found) for found in _stats(raw, span))
 
 
 def _runs(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, list):
-        for entry in value:
-            yield from _runs(entry)
-        return
-    whole = as_object(value)
-    batches = [whole[key] for key in ("post", "patch", "runs") if isinstance(whole.get(key), list)]
-    for batch in batches:
-        yield from _runs(batch)
-    if not batches and whole:
+    """Yield a run and those within it."""
+    if whole := as_object(value):
         yield whole
-        yield from _runs(whole.get("child_runs") or [])
+        for child in as_list(whole.get("child_runs")):
+            yield from _runs(child)
 
 
 def _span(raw: dict[str, Any]) -> Span:
@@ -99,10 +80,7 @@ def _span(raw: dict[str, Any]) -> Span:
         "gen_ai.operation.name": "invoke_agent" if is_graph else _KINDS.get(kind, kind),
         "gen_ai.tool.name": raw.get("name") if kind == "tool" else None,
         "gen_ai.request.model": metadata.get("ls_model_name") or inputs.get("model"),
-        "session.id": metadata.get("session_id")
-        or metadata.get("thread_id")
-        or metadata.get("conversation_id")
-        or raw.get("thread_id"),
+        "session.id": first(metadata, _SESSION_KEYS) or raw.get("thread_id"),
         "input.value": inputs.get("input") if set(inputs) == {"input"} else inputs,
         "output.value": _answer(outputs),
         "gen_ai.usage.input_tokens": usage.get("input_tokens") or raw.get("prompt_tokens"),
@@ -117,17 +95,10 @@ def _span(raw: dict[str, Any]) -> Span:
         name=str(raw.get("name") or kind or "run"),
         start_ns=any_ns(raw.get("start_time"), "start_time"),
         end_ns=any_ns(raw.get("end_time"), "end_time"),
-        status="error"
-        if error or raw.get("status") == "error"
-        else "ok"
-        if raw.get("status") == "success"
-        else "unset",
+        status="error" if error else _STATUS.get(str(raw.get("status")), "unset"),
         status_message=_error(error),
         scope="langsmith",
-        attributes={
-            **own,
-            **{key: value for key, value in attributes.items() if value not in (None, "", {})},
-        },
+        attributes={**own, **present(attributes)},
         resource={
             "service.name": raw.get("session_name") or metadata.get("LANGSMITH_PROJECT") or "langsmith",
             "node_id": metadata.get("node_id"),
@@ -171,19 +142,21 @@ def _stats(raw: dict[str, Any], span: Span) -> Iterator[Evaluation]:
 
 def _answer(outputs: dict[str, Any]) -> Any:
     """Return a run's answer: the text of a model's generations, else the outputs."""
+    text = _generation(outputs).get("text")
+    return text or (outputs.get("output") if set(outputs) == {"output"} else outputs)
+
+
+def _generation(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the first of a model's generations, which are lists of lists."""
     generations = outputs.get("generations")
     while isinstance(generations, list) and generations:
         generations = generations[0]
-    text = as_object(generations).get("text")
-    return text or (outputs.get("output") if set(outputs) == {"output"} else outputs)
+    return as_object(generations)
 
 
 def _usage(outputs: dict[str, Any]) -> dict[str, Any]:
     """Return the token usage in a model's answer, by LangChain's or OpenAI's names."""
-    generations = outputs.get("generations")
-    while isinstance(generations, list) and generations:
-        generations = generations[0]
-    message = as_object(as_object(generations).get("message"))
+    message = as_object(_generation(outputs).get("message"))
     inside = as_object(message.get("kwargs")) or message
     usage = as_object(inside.get("usage_metadata")) or as_object(outputs.get("usage"))
     older = as_object(as_object(outputs.get("llm_output")).get("token_usage"))
@@ -202,5 +175,20 @@ def _error(error: Any) -> str:
     if not mark:
         return text.strip()
     match = re.fullmatch(r"(\w+)\((['\"])(.*)\2,?\)", head.strip(), re.DOTALL)
-    outer = f"{match[1]}: {match[3]}" if match else head.strip()
-    return leaf_of(mark + stack, outer) if outer else leaf_of(mark + stack)
+    return leaf_of(mark + stack, f"{match[1]}: {match[3]}" if match else head.strip())
+
+
+FORMAT = Format(
+    "langsmith",
+    "LangSmith runs and feedback, as its API, bulk export and SDK write them.",
+    has_any(
+        has_all(
+            json_key("run_type"),
+            json_key("dotted_order|parent_run_id|session_name|session_id|child_runs|execution_order"),
+        ),
+        has_all(
+            json_key("run_id"), json_key("key"), json_key("score"), json_key("feedback_source|correction")
+        ),
+    ),
+    file_reader(_of_file, "runs", pages="post patch runs"),
+)

@@ -11,7 +11,7 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, decoded, first, required_text
+from fl_assets.events.formats.values import any_ns, as_object, decoded, first, present, required_text
 
 _OPERATIONS = (("embedding", "embeddings"), ("mcp", "execute_tool"), ("text_completion", "text_completion"))
 
@@ -57,22 +57,20 @@ def _span(raw: dict[str, Any]) -> Span:
         status="error" if failed else "unset",
         status_message=leaf_of(text),
         scope="litellm",
-        attributes={key: item for key, item in attributes.items() if item not in (None, "", {}, [])},
+        attributes=present(attributes),
         resource={
             "service.name": first(metadata, ("user_api_key_alias", "user_api_key_team_alias")) or "litellm"
         },
     )
 
 
-read = entry_reader(_span, "payloads")
-
 FORMAT = Format(
-    name="litellm",
-    description="LiteLLM's logging payloads and spend logs (JSON, JSONL).",
-    matches=has_all(
+    "litellm",
+    "LiteLLM's logging payloads and spend logs (JSON, JSONL).",
+    has_all(
         json_key("call_type"),
         json_key("startTime"),
         json_key("custom_llm_provider|error_information|completionStartTime|spend|response_cost"),
     ),
-    read=read,
+    entry_reader(_span, "payloads"),
 )

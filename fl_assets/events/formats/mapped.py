@@ -7,16 +7,18 @@ What goes here: the record of a mapping, and its format. What does not: reading 
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.tool_results import failed_text
-from fl_assets.events.formats.values import any_ns, as_list, as_object, number_of, text_of
+from fl_assets.events.formats.values import any_ns, as_object, number_of, text_of
 
 _FALSE = frozenset({"false", "no", "0", "error", "failed", "failure", "fail"})
 
@@ -61,67 +63,43 @@ def _value(raw: dict[str, Any], path: str | None) -> Any:
 
 def mapped_format(mapping: FieldMapping) -> Format:
     """Return the format of a mapping: each line is a call, a turn, or both."""
-    marks = [re.compile(rb'"(?<!\\")' + re.escape(name.encode()) + rb'"\s*:') for name in mapping.when]
 
     def of_record(value: Any) -> Iterator[Span | str]:
-        for entry in as_list(value) or [value]:
-            try:
-                yield from _spans(as_object(entry), mapping)
-            except ValueError as error:
-                yield f"{mapping.id}: {error}"
+        try:
+            yield from _spans(as_object(value), mapping)
+        except ValueError as error:
+            yield f"{mapping.id}: {error}"
 
     return Format(
-        name=mapping.id,
-        description=f"JSON lines read by the mapping {mapping.id}.",
-        matches=lambda _, head: all(mark.search(head) for mark in marks),
-        read=span_reader(of_record, "lines"),
+        mapping.id,
+        f"JSON lines read by the mapping {mapping.id}.",
+        has_all(*(json_key(re.escape(name)) for name in mapping.when)),
+        span_reader(of_record, "lines"),
     )
 
 
 def _spans(raw: dict[str, Any], mapping: FieldMapping) -> Iterator[Span]:
+    def text(field: str) -> str:
+        return text_of(_value(raw, getattr(mapping, field)))
+
     end = any_ns(_value(raw, mapping.time), mapping.time)
     if not end:
         message = f"no {mapping.time}"
         raise ValueError(message)
     digest = hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    key = text_of(_value(raw, mapping.event)) or digest[:16]
-    session = text_of(_value(raw, mapping.session))
+    key, session_id = text("event") or digest[:16], text("session")
+    session = Session(text("trace") or session_id or digest[:32], text("service"), {"session.id": session_id})
     took = number_of({"ms": _value(raw, mapping.duration_ms)}, ("ms",))
-    error = failed_text(_value(raw, mapping.error))
-    is_ok = _value(raw, mapping.ok)
+    error, is_ok = failed_text(_value(raw, mapping.error)), _value(raw, mapping.ok)
     failed = str(is_ok).lower() in _FALSE if is_ok is not None else bool(error)
-    common: dict[str, Any] = {
-        "trace_id": text_of(_value(raw, mapping.trace)) or session or digest[:32],
-        "parent_id": "",
-        "end_ns": end,
-        "resource": {
-            "service.name": text_of(_value(raw, mapping.service)),
-            "node.id": text_of(_value(raw, mapping.node)),
-        },
-    }
-    if method := text_of(_value(raw, mapping.method)):
-        attributes = {
-            "session.id": session,
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": method,
-            "gen_ai.tool.call.arguments": _value(raw, mapping.arguments),
-        }
-        yield Span(
-            **common,
-            span_id=key,
-            name=method,
-            start_ns=end - int(took * 1e6) if took is not None else 0,
-            status="error" if failed else "ok",
-            status_message=error if failed else "",
-            attributes=attributes,
-        )
-    question, answer = (text_of(_value(raw, path)) for path in (mapping.question, mapping.answer))
-    if question:
-        said = {
-            "session.id": session,
-            "gen_ai.operation.name": "invoke_agent",
-            "input.value": question,
-            "output.value": answer,
-            "turn.is_open": True,
-        }
-        yield Span(**common, span_id=f"{key}-turn", name="turn", start_ns=end, status="log", attributes=said)
+    spans = []
+    if method := text("method"):
+        times = (end - int(took * 1e6) if took is not None else 0, end)
+        status, error = ("error", error) if failed else ("ok", "")
+        about = {"gen_ai.tool.call.arguments": _value(raw, mapping.arguments)}
+        spans.append(session.span(key, "execute_tool", method, times, error, status=status, more=about))
+    if question := text("question"):
+        turn = UsersQuestion(0, f"{key}-turn", end, question)
+        turn.answered(end, text("answer"))
+        spans.append(turn.turn(session)[1])
+    yield from (replace(span, resource={**span.resource, "node.id": text("node")}) for span in spans)

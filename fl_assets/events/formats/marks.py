@@ -7,12 +7,12 @@ Test = Callable[[str, bytes], bool]
 """The `matches` of a format: takes the file's name and its first bytes."""
 
 
-def json_key(names: str) -> bytes:
-    """Return the pattern of an object's key: one of some names, separated by `|`.
+def json_key(names: str, value: bytes = b"") -> bytes:
+    """Return the pattern of an object's key, one of some names (separated by `|`), and its value's beginning.
 
     The quote stands before the look-behind, so that Python searches for quotes: six times as fast.
     """
-    return rb'"(?<!\\")(?:%b)"\s*:' % names.encode()
+    return rb'"(?<!\\")(?:%b)"\s*:\s*%b' % (names.encode(), value)
 
 
 def has_all(*patterns: bytes) -> Test:

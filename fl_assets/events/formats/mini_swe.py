@@ -12,7 +12,7 @@ from typing import Any
 from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Session, Span
 from fl_assets.events.formats.values import NoTimesError, as_object, first, ns_or_none, objects_of, text_of
 
 _RETURN = re.compile(
@@ -21,57 +21,40 @@ _RETURN = re.compile(
 )
 _COMMAND = re.compile(r"```(?:bash|mswea_bash_command)\s*\n(.*?)\n?```", re.DOTALL)
 _TAIL = 2000
+_NO_TIMES = (
+    "mini_swe: this trajectory's messages have no times, so they belong to no day "
+    "(mini-swe-agent writes them since 1.8)"
+)
 
 
-def _of_document(value: Any) -> Iterator[Span | str]:
+def _of_document(value: Any) -> Iterator[Span]:
     whole = as_object(value)
-    messages = objects_of(value if isinstance(value, list) else whole.get("messages"))
+    messages = objects_of(whole.get("messages"))
     times = [_when(message) for message in messages]
     if not any(times):
-        message = (
-            "mini_swe: this trajectory's messages have no times, so they belong to no day "
-            "(mini-swe-agent writes them since 1.8)"
-        )
-        raise NoTimesError(message)
+        raise NoTimesError(_NO_TIMES)
     info = as_object(whole.get("info"))
     model = as_object(as_object(as_object(info.get("config")).get("model"))).get("model_name")
     trace = first(whole, ("instance_id",)) or f"{times[0]}"
-    common: dict[str, Any] = {"trace_id": trace, "resource": {"service.name": "mini-swe-agent"}}
-    values = {"session.id": trace, "gen_ai.request.model": model}
-    for number, (message, when) in enumerate(zip(messages, times, strict=True)):
-        result = _result(message)
-        if when and result is not None and number:
-            begun = times[number - 1]
-            yield _call(messages[number - 1], result, f"step-{number}", (begun, when), common, values)
-    status = first(info, ("exit_status",))
-    failed = bool(status) and status not in {"Submitted", "submitted"}
-    yield Span(
-        **common,
-        span_id="run",
-        parent_id="",
-        name="invoke_agent",
-        start_ns=next(time for time in times if time),
-        end_ns=max(times),
+    session = Session(trace, "mini-swe-agent", {"session.id": trace, "gen_ai.request.model": model})
+    for number in range(1, len(messages)):
+        result = _result(messages[number])
+        if times[number] and result is not None:
+            yield _call(
+                session, f"step-{number}", messages[number - 1], result, (times[number - 1], times[number])
+            )
+    exit_status = first(info, ("exit_status",))
+    failed = bool(exit_status) and exit_status not in {"Submitted", "submitted"}
+    error = f"{exit_status}: {text_of(info.get('submission'))[:300]}".removesuffix(": ") if failed else ""
+    yield session.span(
+        "run",
+        "invoke_agent",
+        "invoke_agent",
+        (next(filter(None, times)), max(times)),
+        error,
         status="error" if failed else "ok",
-        status_message=f"{status}: {text_of(info.get('submission'))[:300]}".removesuffix(": ")
-        if failed
-        else "",
-        attributes={**values, "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "mini-swe-agent"},
+        more={"gen_ai.agent.name": "mini-swe-agent"},
     )
-
-
-read = span_reader(_of_document, "messages")
-
-FORMAT = Format(
-    name="mini_swe",
-    description="Trajectories of mini-SWE-agent (`.traj.json`).",
-    matches=has_all(
-        rb'"trajectory_format"\s*:\s*"mini-swe-agent|mswea_bash_command|<returncode>|\\u003creturncode',
-        json_key("role"),
-        json_key("content"),
-    ),
-    read=read,
-)
 
 
 def _when(message: dict[str, Any]) -> int:
@@ -90,32 +73,29 @@ def _result(message: dict[str, Any]) -> tuple[int, str] | None:
 
 
 def _call(
-    asked: dict[str, Any],
-    result: tuple[int, str],
-    key: str,
-    times: tuple[int, int],
-    common: dict[str, Any],
-    values: dict[str, Any],
+    session: Session, key: str, asked: dict[str, Any], result: tuple[int, str], times: tuple[int, int]
 ) -> Span:
     code, output = result
     actions = objects_of(as_object(asked.get("extra")).get("actions"))
     match = _COMMAND.search(text_of(asked.get("content")))
     command = first(actions[0], ("command", "action")) if actions else match[1] if match else ""
     word = next(iter(command.split()), "bash")
-    return Span(
-        **common,
-        span_id=key,
-        parent_id="run",
-        name=word,
-        start_ns=times[0],
-        end_ns=times[1],
-        status="error" if code else "unset",
-        status_message=(output.strip()[-_TAIL:] or f"exit code {code}") if code else "",
-        attributes={
-            **values,
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": word if re.fullmatch(r"[\w.-]{1,40}", word) else "bash",
-            "gen_ai.tool.call.arguments": command,
-            "exit_code": code or None,
-        },
-    )
+    error = (output.strip()[-_TAIL:] or f"exit code {code}") if code else ""
+    about = {
+        "gen_ai.tool.name": word if re.fullmatch(r"[\w.-]{1,40}", word) else "bash",
+        "gen_ai.tool.call.arguments": command,
+        "exit_code": code or None,
+    }
+    return session.span(key, "execute_tool", word, times, error, parent_id="run", more=about)
+
+
+FORMAT = Format(
+    "mini_swe",
+    "Trajectories of mini-SWE-agent (`.traj.json`).",
+    has_all(
+        rb'"trajectory_format"\s*:\s*"mini-swe-agent|mswea_bash_command|<returncode>|\\u003creturncode',
+        json_key("role"),
+        json_key("content"),
+    ),
+    span_reader(_of_document, "messages"),
+)

@@ -11,18 +11,17 @@ from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.marks import has_all, json_key
-from fl_assets.events.formats.otel_console import events_in
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Span, events_in
 from fl_assets.events.formats.values import (
     any_ns,
-    as_list,
     as_object,
     decoded,
     first,
     ns_or_none,
     objects_of,
+    present,
     required_text,
     text_of,
 )
@@ -38,39 +37,18 @@ _KINDS = {
 }
 
 
-def _of_record(value: Any) -> Iterator[Span | Evaluation | str]:
-    for trace in value if isinstance(value, list) else as_list(as_object(value).get("traces")) or [value]:
-        whole = as_object(trace)
-        whole = as_object(whole.get("trace")) or whole  # a row of `search_traces`
-        info, data = as_object(whole.get("info")) or whole, as_object(whole.get("data")) or whole
-        trace_id = ""
-        for raw in objects_of(data.get("spans")):
-            try:
-                span = _span(raw, info)
-            except ValueError as error:
-                yield str(error)
-                continue
-            trace_id = span.trace_id
-            yield span
-        for raw in objects_of(info.get("assessments") or whole.get("assessments")):
-            if "expectation" not in raw:  # what would have been right, and no judgement
-                try:
-                    yield _assessment(raw, trace_id)
-                except ValueError as error:
-                    yield str(error)
-
-
-read = span_reader(_of_record)
-
-FORMAT = Format(
-    name="mlflow",
-    description="MLflow's traces (JSON, or one per line).",
-    matches=has_all(
-        rb'"(?<!\\")(?:mlflow\.traceRequestId|mlflow\.spanType|mlflow\.trace_schema\.version)"',
-        json_key("spans"),
-    ),
-    read=read,
-)
+def _of_trace(value: Any) -> Iterator[Found]:
+    whole = as_object(value)
+    whole = as_object(whole.get("trace")) or whole  # a row of `search_traces`
+    info, data = as_object(whole.get("info")) or whole, as_object(whole.get("data")) or whole
+    trace_id = ""
+    for raw in objects_of(data.get("spans")):
+        found = or_reason(_span, raw, info)
+        trace_id = found.trace_id if isinstance(found, Span) else trace_id
+        yield found
+    for raw in objects_of(info.get("assessments") or whole.get("assessments")):
+        if "expectation" not in raw:  # what would have been right, and no judgement
+            yield or_reason(_assessment, raw, trace_id)
 
 
 def _own(values: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +92,8 @@ def _span(raw: dict[str, Any], info: dict[str, Any]) -> Span:
     attributes = {str(key): decoded(value) for key, value in as_object(raw.get("attributes")).items()}
     metadata = as_object(info.get("trace_metadata") or info.get("request_metadata"))
     tags = as_object(info.get("tags"))
-    status = raw.get("status")
-    about = (
-        status
-        if isinstance(status, dict)
-        else {"code": raw.get("status_code"), "message": raw.get("status_message")}
-    )
+    flat = {"code": raw.get("status_code"), "message": raw.get("status_message")}
+    about = status if isinstance(status := raw.get("status"), dict) else flat
     code = str(about.get("code") or "").removeprefix("STATUS_CODE_")
     usage = as_object(attributes.get("mlflow.chat.tokenUsage"))
     kind = str(attributes.get("mlflow.spanType") or "")
@@ -135,7 +109,6 @@ def _span(raw: dict[str, Any], info: dict[str, Any]) -> Span:
         "gen_ai.usage.input_tokens": usage.get("input_tokens"),
         "gen_ai.usage.output_tokens": usage.get("output_tokens"),
     }
-    own = _own(attributes)
     service = first(metadata, ("mlflow.source.name",)) or first(tags, ("mlflow.traceName",)) or "mlflow"
     return Span(
         trace_id=_id(raw.get("trace_id") or context.get("trace_id") or info.get("request_id"), "trace_id"),
@@ -147,7 +120,18 @@ def _span(raw: dict[str, Any], info: dict[str, Any]) -> Span:
         status=_STATUS.get(code, "unset"),
         status_message=str(about.get("message") or ""),
         scope="mlflow",
-        attributes={**own, **{key: value for key, value in more.items() if value not in (None, "")}},
+        attributes={**_own(attributes), **present(more)},
         resource={**_own(tags), **_own(metadata), "service.name": service.rpartition("/")[2]},
         events=events_in(raw.get("events")),
     )
+
+
+FORMAT = Format(
+    "mlflow",
+    "MLflow's traces (JSON, or one per line).",
+    has_all(
+        rb'"(?<!\\")(?:mlflow\.traceRequestId|mlflow\.spanType|mlflow\.trace_schema\.version)"',
+        json_key("spans"),
+    ),
+    span_reader(_of_trace, pages="traces"),
+)

@@ -7,12 +7,12 @@ Source: openai/openai-agents-python, `tracing/span_data.py`, `tracing/spans.py` 
 from collections.abc import Iterator
 from typing import Any
 
-from fl_assets.events.formats.marks import has_all
-from fl_assets.events.formats.readers import Records, file_reader
+from fl_assets.events.formats.marks import has_all, json_key
+from fl_assets.events.formats.readers import Found, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.tool_results import failed_text
-from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, required_text
+from fl_assets.events.formats.values import as_object, first, iso_ns, present, required_text
 
 _KINDS = {
     "agent": "invoke_agent",
@@ -25,29 +25,14 @@ _KINDS = {
 }
 
 
-def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
+def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     traces: dict[str, dict[str, Any]] = {}
     for line, value in records:
-        entries = value if isinstance(value, list) else as_list(as_object(value).get("data")) or [value]
-        for entry in entries:
-            raw = as_object(entry)
-            if raw.get("object") == "trace":
-                traces[str(raw.get("id"))] = raw
-                continue
-            try:
-                yield line, _span(raw, traces.get(str(raw.get("trace_id")), {}))
-            except ValueError as error:
-                yield line, str(error)
-
-
-read = file_reader(_of_file)
-
-FORMAT = Format(
-    name="openai_agents",
-    description="Traces of the OpenAI Agents SDK, one object per line.",
-    matches=has_all(rb'"(?<!\\")object"\s*:\s*"trace\.span"'),
-    read=read,
-)
+        raw = as_object(value)
+        if raw.get("object") == "trace":
+            traces[str(raw.get("id"))] = raw
+        else:
+            yield line, or_reason(_span, raw, traces.get(str(raw.get("trace_id")), {}))
 
 
 def _span(raw: dict[str, Any], trace: dict[str, Any]) -> Span:
@@ -88,7 +73,7 @@ def _span(raw: dict[str, Any], trace: dict[str, Any]) -> Span:
         status="error" if error else "unset",
         status_message=_error(error),
         scope="openai-agents",
-        attributes={key: value for key, value in attributes.items() if value not in (None, "")},
+        attributes=present(attributes),
         resource={"service.name": trace.get("workflow_name") or "openai-agents"},
     )
 
@@ -99,9 +84,13 @@ def _error(error: Any) -> str:
     message = first(whole, ("message",)) or failed_text(error)
     data = as_object(whole.get("data"))
     detail = failed_text({"error": data["error"]}) if data.get("error") else ""
-    limits = ", ".join(
-        f"{key} {value}"
-        for key, value in data.items()
-        if isinstance(value, int) and not isinstance(value, bool)
-    )
+    limits = ", ".join(f"{key} {value}" for key, value in data.items() if type(value) is int)
     return ": ".join(part for part in (message, detail or limits) if part)
+
+
+FORMAT = Format(
+    "openai_agents",
+    "Traces of the OpenAI Agents SDK, one object per line.",
+    has_all(json_key("object", rb'"trace\.span"')),
+    file_reader(_of_file, pages="data"),
+)

@@ -4,47 +4,23 @@ Source: opentelemetry-python, `sdk/trace/__init__.py` (`ReadableSpan.to_json`); 
 `ConsoleSpanExporter`.
 """
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.marks import has_all, has_any, json_key
+from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, objects_of, required_text
+from fl_assets.events.formats.spans import Span, events_in
+from fl_assets.events.formats.values import any_ns, as_object, required_text
 
-_CONTEXT = re.compile(rb'"(?<!\\")context"\s*:\s*\{[^{}]*"trace_?[iI]d"\s*:\s*"0x')
-_LISTED = (
-    re.compile(rb'"(?<!\\")trace_id"\s*:\s*"(?:0x)?[0-9a-f]{32}"'),
-    re.compile(rb'"(?<!\\")span_id"\s*:\s*"(?:0x)?[0-9a-f]{16}"'),
-    re.compile(rb'"(?<!\\")start_time"\s*:'),
-    re.compile(rb'"(?<!\\")attributes"\s*:\s*\{'),
-)
 _STATUS = {"OK": "ok", "1": "ok", "ERROR": "error", "2": "error"}
-
-
-def _matches(_: str, head: bytes) -> bool:
-    if b'"span_kind"' in head:  # Phoenix' spans
-        return False
-    return _CONTEXT.search(head) is not None or all(mark.search(head) for mark in _LISTED)
-
-
-def _of_record(value: Any) -> Iterator[Span | str]:
-    entries = value if isinstance(value, list) else as_list(as_object(value).get("spans")) or [value]
-    for entry in entries:
-        try:
-            yield _span(as_object(entry))
-        except ValueError as error:
-            yield str(error)
-
-
-read = span_reader(_of_record)
-
-FORMAT = Format(
-    name="otel_console",
-    description="Spans printed by OpenTelemetry's console exporter (JSON), and lists of such spans.",
-    matches=_matches,
-    read=read,
+_MATCHES = has_any(
+    has_all(json_key("context", rb'\{[^{}]*"trace_?[iI]d"\s*:\s*"0x')),
+    has_all(
+        json_key("trace_id", rb'"(?:0x)?[0-9a-f]{32}"'),
+        json_key("span_id", rb'"(?:0x)?[0-9a-f]{16}"'),
+        json_key("start_time"),
+        json_key("attributes", rb"\{"),
+    ),
 )
 
 
@@ -77,12 +53,9 @@ def _span(raw: dict[str, Any]) -> Span:
     )
 
 
-def events_in(value: Any) -> tuple[SpanEvent, ...]:
-    """Return the events of a span: objects with name, attributes, and a time under a usual name."""
-    found = []
-    for event in objects_of(value):
-        time = event.get("timestamp") or event.get("time_unix_nano") or event.get("time")
-        found.append(
-            SpanEvent(str(event.get("name") or ""), as_object(event.get("attributes")), ns_or_none(time))
-        )
-    return tuple(found)
+FORMAT = Format(
+    "otel_console",
+    "Spans printed by OpenTelemetry's console exporter (JSON), and lists of such spans.",
+    lambda name, head: b'"span_kind"' not in head and _MATCHES(name, head),  # that would be Phoenix' spans
+    entry_reader(_span, pages="spans"),
+)

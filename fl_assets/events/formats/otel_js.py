@@ -58,19 +58,17 @@ def _span(raw: dict[str, Any]) -> Span:
     )
 
 
-read = entry_reader(_span, "spans")
-
 FORMAT = Format(
-    name="otel_js",
-    description="Spans of OpenTelemetry's JavaScript SDK, of its console exporter or as JSON.",
-    matches=has_any(
+    "otel_js",
+    "Spans of OpenTelemetry's JavaScript SDK, of its console exporter or as JSON.",
+    has_any(
         has_all(
             json_key("traceId"),
-            rb'"(?<!\\")timestamp"\s*:\s*[0-9]',
-            rb'"(?<!\\")duration"\s*:\s*[0-9]',
+            json_key("timestamp", rb"[0-9]"),
+            json_key("duration", rb"[0-9]"),
             json_key("instrumentationScope|instrumentationLibrary|parentSpanContext|traceState"),
         ),
-        has_all(json_key("_spanContext|spanContext"), rb'"(?<!\\")(?:startTime|_startTime)"\s*:\s*\['),
+        has_all(json_key("_spanContext|spanContext"), json_key("startTime|_startTime", rb"\[")),
     ),
-    read=read,
+    entry_reader(_span),
 )

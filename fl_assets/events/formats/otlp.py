@@ -12,46 +12,35 @@ from typing import Any
 
 from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.otlp_logs import spans_of_logs
-from fl_assets.events.formats.otlp_values import attributes_of, get, id_of, integer_of, time_of
-from fl_assets.events.formats.readers import NotUsed, span_reader
+from fl_assets.events.formats.otlp_values import attributes_of, id_of, integer_of, time_of
+from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import as_list, as_object, objects_of
+from fl_assets.events.formats.values import as_list, as_object, get, objects_of
 
-_STATUS = {
-    "1": "ok",
-    "STATUS_CODE_OK": "ok",
-    "OK": "ok",
-    "2": "error",
-    "STATUS_CODE_ERROR": "error",
-    "ERROR": "error",
-}
+_STATUS = {"1": "ok", "OK": "ok", "2": "error", "ERROR": "error"}
 _SPAN_LISTS = ("resourceSpans", "batches")
 _WRAPPED = ("trace", "result", "data", "body", "payload")
 
 
-def _of_request(request: Any) -> Iterator[Span | str | NotUsed]:
-    """Yield the spans of requests, of one resource, or a single span; a text for anything else."""
-    for one in request if isinstance(request, list) else [request]:
-        whole = _opened(as_object(one))
-        if isinstance(page := whole.get("data"), list):  # of an API: Phoenix' `/spans/otlpv1`
-            yield from _of_request(page)
-            continue
-        if get(whole, "spanId") and get(whole, "scopeSpans") is None:
-            yield from _of_spans([whole], _resource_of(whole), "")
-            continue
-        groups = [found for key in _SPAN_LISTS if isinstance(found := get(whole, key), list)]
-        logs = get(whole, "resourceLogs")
-        if isinstance(get(whole, "scopeSpans"), list):
-            groups.append([whole])
-        if isinstance(get(whole, "scopeLogs"), list):
-            logs = [*as_list(logs), whole]
-        if not groups and not isinstance(logs, list):
-            keys = ", ".join(sorted(one)[:5]) if isinstance(one, dict) else type(one).__name__
-            yield f"no list resourceSpans or resourceLogs in this export request, but {keys or 'nothing'}"
-        for group in groups:
-            yield from _of_groups(group)
-        yield from spans_of_logs(logs)
+def _of_request(request: Any) -> Iterator[Found]:
+    """Yield the spans of a request, of one resource, or a single span; a text for anything else."""
+    whole = _opened(as_object(request))
+    if get(whole, "spanId") and get(whole, "scopeSpans") is None:
+        yield or_reason(_span, whole, _resource_of(whole), "")
+        return
+    groups = [found for key in _SPAN_LISTS if isinstance(found := get(whole, key), list)]
+    logs = get(whole, "resourceLogs")
+    if isinstance(get(whole, "scopeSpans"), list):
+        groups.append([whole])
+    if isinstance(get(whole, "scopeLogs"), list):
+        logs = [*as_list(logs), whole]
+    if not groups and not isinstance(logs, list):
+        keys = ", ".join(sorted(request)[:5]) if isinstance(request, dict) else type(request).__name__
+        yield f"no list resourceSpans or resourceLogs in this export request, but {keys or 'nothing'}"
+    for group in groups:
+        yield from _of_groups(group)
+    yield from spans_of_logs(logs)
 
 
 def _opened(whole: dict[str, Any]) -> dict[str, Any]:
@@ -67,36 +56,13 @@ def _resource_of(span: dict[str, Any]) -> dict[str, Any]:
     return attributes_of(get(resource, "attributes") or get(span, "resourceAttributes") or resource)
 
 
-read = span_reader(_of_request)
-
-FORMAT = Format(
-    name="otlp",
-    description="OTLP/JSON traces and log records, as the OpenTelemetry Collector writes them, and Tempo's.",
-    matches=has_any(
-        has_all(
-            rb'"(?<!\\")(?:resourceSpans|resource_spans|resourceLogs|resource_logs|batches|scopeSpans|scope_spans'
-            rb'|scopeLogs|scope_logs)"\s*:\s*(?:\[|null)'
-        ),
-        has_all(rb'"(?<!\\")(?:spanId|span_id)"\s*:\s*"', json_key("startTimeUnixNano|start_time_unix_nano")),
-    ),
-    read=read,
-)
-
-
-def _of_groups(groups: Any) -> Iterator[Span | str]:
+def _of_groups(groups: list[Any]) -> Iterator[Found]:
     for group in objects_of(groups):
         resource = attributes_of(get(as_object(get(group, "resource")), "attributes"))
         for scoped in objects_of(get(group, "scopeSpans") or get(group, "instrumentationLibrarySpans")):
             scope = as_object(get(scoped, "scope") or get(scoped, "instrumentationLibrary")).get("name")
-            yield from _of_spans(as_list(get(scoped, "spans")), resource, str(scope or ""))
-
-
-def _of_spans(spans: list[Any], resource: dict[str, Any], scope: str) -> Iterator[Span | str]:
-    for raw in spans:
-        try:
-            yield _span(raw, resource, scope)
-        except ValueError as error:
-            yield str(error)
+            for raw in as_list(get(scoped, "spans")):
+                yield or_reason(_span, raw, resource, str(scope or ""))
 
 
 def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
@@ -113,7 +79,7 @@ def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
         name=str(get(raw, "name") or ""),
         start_ns=time_of(raw, "startTimeUnixNano"),
         end_ns=time_of(raw, "endTimeUnixNano"),
-        status=_STATUS.get(str(status.get("code") or 0).upper(), "unset"),
+        status=_STATUS.get(str(status.get("code")).upper().removeprefix("STATUS_CODE_"), "unset"),
         status_message=str(status.get("message") or ""),
         scope=scope,
         attributes=attributes_of(get(raw, "attributes")),
@@ -127,3 +93,14 @@ def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
             for event in objects_of(get(raw, "events"))
         ),
     )
+
+
+FORMAT = Format(
+    "otlp",
+    "OTLP/JSON traces and log records, as the OpenTelemetry Collector writes them, and Tempo's.",
+    has_any(
+        has_all(json_key("(?:resource|scope)(?:Spans|_spans|Logs|_logs)|batches", rb"(?:\[|null)")),
+        has_all(json_key("spanId|span_id", rb'"'), json_key("startTimeUnixNano|start_time_unix_nano")),
+    ),
+    span_reader(_of_request, pages="data"),
+)

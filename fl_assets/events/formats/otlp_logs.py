@@ -15,10 +15,10 @@ import orjson
 
 from fl_assets.events.formats.conventions import session_of
 from fl_assets.events.formats.evaluations import RESULT
-from fl_assets.events.formats.otlp_values import any_value, attributes_of, get, id_of, time_of
+from fl_assets.events.formats.otlp_values import any_value, attributes_of, id_of, time_of
 from fl_assets.events.formats.readers import NotUsed
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import as_object, first, number_of, objects_of, text_of
+from fl_assets.events.formats.values import as_object, first, get, number_of, objects_of, text_of
 
 _AGENTS = re.compile(r"^(claude_code|gemini_cli|qwen[-_]code|codex|copilot|opencode|iflow[-_]cli)\.(\w+)$")
 _ERROR_SEVERITY = 17

@@ -2,10 +2,9 @@
 
 import base64
 import re
-from functools import cache
 from typing import Any
 
-from fl_assets.events.formats.values import as_list, as_object, check_ns, iso_ns, objects_of
+from fl_assets.events.formats.values import as_list, as_object, check_ns, get, iso_ns, objects_of
 
 _MAX_DEPTH = 20
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]")
@@ -22,17 +21,6 @@ def time_of(raw: dict[str, Any], field: str) -> int:
     if isinstance(value, str) and _ISO.match(value):
         return iso_ns(value, field)
     return check_ns(integer_of(value, field), field)
-
-
-@cache
-def _snake(key: str) -> str:
-    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), key)
-
-
-def get(value: dict[str, Any], key: str) -> Any:
-    """Return a field by its camelCase name, or as snake_case, which protobuf's JSON parsers accept too."""
-    found = value.get(key)
-    return found if found is not None else value.get(_snake(key))
 
 
 def id_of(value: Any, field: str, size: int) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.marks import has_all, has_any, json_key
-from fl_assets.events.formats.otel_console import events_in
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.spans import Span, events_in
 from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, required_text, text_of
 
 _STATUS = {"OK": "ok", "ERROR": "error"}
@@ -79,12 +78,10 @@ def _of_entry(raw: dict[str, Any]) -> Span | Evaluation:
     return _annotation(raw) if "annotator_kind" in raw else _span(raw)
 
 
-read = entry_reader(_of_entry, "spans")
-
 FORMAT = Format(
-    name="phoenix",
-    description="Spans and annotations of Arize Phoenix, from its API or its data frames.",
-    matches=has_any(
+    "phoenix",
+    "Spans and annotations of Arize Phoenix, from its API or its data frames.",
+    has_any(
         has_all(
             json_key("span_kind"),
             json_key(r"context|context\.trace_id|context\.span_id"),
@@ -96,5 +93,5 @@ FORMAT = Format(
             json_key(r"result|result\.score|result\.label"),
         ),
     ),
-    read=read,
+    entry_reader(_of_entry),
 )

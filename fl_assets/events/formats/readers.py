@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from fl_assets.events.formats.evaluations import Evaluation
-from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Lines, Read, ReadOptions, RefusedLine, json_records
+from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Lines, Read, RefusedLine, json_records
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.traces import events_of
 from fl_assets.events.formats.values import NoTimesError, as_list, as_object, objects_of
@@ -17,70 +17,63 @@ class NotUsed(NamedTuple):
     name: str
 
 
-Found = Span | Evaluation | str | NotUsed
+Row = Span | Evaluation
+Found = Row | str | NotUsed
 """What a format yields: spans, evaluations, and a text for each span that cannot be read."""
-_FOUND = (Span, Evaluation)
 Records = Iterable[tuple[int, Any]]
 SpansOf = Callable[[Any], Iterable[Found]]
 SpansOfFile = Callable[[Records], Iterable[tuple[int, Found]]]
+Reader = Callable[..., Iterator[Read]]
+"""The `read` of a format."""
 
 
-def span_reader(of_record: SpansOf, noun: str = "spans") -> Callable[..., Iterator[Read]]:
+def span_reader(of_record: SpansOf, noun: str = "spans", pages: str = "") -> Reader:
     """Return a format's `read`, from a function that yields the spans of one JSON value.
 
     Args:
-        of_record: yields spans, and a text for each that cannot be read; raises ValueError for a value that
-            is not of this format.
+        of_record: gets values that are no lists; raises ValueError for one that is not of this format.
         noun: what this format calls its spans.
+        pages: names of the lists in which an answer of an API, or a batch, has its values.
     """
-
-    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]:
-        return events_of(_by_record(lines, of_record, noun), options)
-
-    return read
+    return lambda lines, options=DEFAULT_OPTIONS: events_of(
+        _by_record(lines, of_record, noun, pages), options
+    )
 
 
 def entry_reader(
-    of_entry: Callable[[dict[str, Any]], Span | Evaluation | NotUsed], noun: str
-) -> Callable[..., Iterator[Read]]:
-    """Return a format's `read`, from a function that returns the span of one entry.
-
-    A JSON value is an entry, a page of an API with entries as `data`, or a list of either.
-
-    Args:
-        of_entry: raises ValueError where an entry cannot be read.
-        noun: what this format calls its entries.
-    """
-
-    def of_record(value: Any) -> Iterator[Found]:
-        for entry in value if isinstance(value, list) else [value]:
-            for one in as_list(as_object(entry).get("data")) or [entry]:
-                try:
-                    yield of_entry(as_object(one))
-                except ValueError as error:
-                    yield str(error)
-
-    return span_reader(of_record, noun)
+    of_entry: Callable[[dict[str, Any]], Row | NotUsed], noun: str = "spans", pages: str = "data"
+) -> Reader:
+    """Return a format's `read`, from a function that returns the span of one entry, or raises ValueError."""
+    return span_reader(lambda value: [or_reason(of_entry, as_object(value))], noun, pages)
 
 
-def file_reader(of_file: SpansOfFile, noun: str = "spans") -> Callable[..., Iterator[Read]]:
+def file_reader(of_file: SpansOfFile, noun: str = "spans", pages: str = "") -> Reader:
     """Return a format's `read`, from a function that needs all JSON values of a file to find spans.
 
     Args:
         of_file: yields spans with their lines, and a text for each that cannot be read.
-        noun: what this format calls its spans.
+        noun: as of `span_reader`.
+        pages: as of `span_reader`.
     """
-
-    def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]:
-        return events_of(_by_file(lines, of_file, noun), options)
-
-    return read
+    return lambda lines, options=DEFAULT_OPTIONS: events_of(_by_file(lines, of_file, noun, pages), options)
 
 
-def _each(value: Any) -> list[Any]:
-    """Return the objects of a list, else the value alone; unwrap documents of Elasticsearch."""
-    is_list = isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
-    return [document for one in (value if is_list else [value]) for document in _documents(one) or [one]]
+def or_reason(make: Callable[..., Found], *given: Any) -> Found:
+    """Return what a function makes of the given; where it raises ValueError, the reason as a text."""
+    try:
+        return make(*given)
+    except ValueError as error:
+        return str(error)
+
+
+def values_in(value: Any, pages: str = "") -> list[Any]:
+    """Return the values in lists, at any depth, and in the named lists of objects, else the value alone."""
+    if isinstance(value, list):
+        return [one for entry in value for one in values_in(entry, pages)]
+    lists = [found for name in pages.split() if isinstance(found := as_object(value).get(name), list)]
+    if lists or (lists := _documents(value)):
+        return values_in(lists, pages)
+    return [value]
 
 
 def _documents(value: Any) -> list[dict[str, Any]]:
@@ -95,95 +88,90 @@ def _documents(value: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _found_in(value: Any, of_record: SpansOf) -> Iterator[Found]:
-    ones = _each(value)
-    if len(ones) == 1 and ones[0] is value:
-        yield from of_record(value)
-        return
-    for one in ones:
-        try:
-            yield from of_record(one)
-        except NoTimesError:
-            raise
-        except ValueError as error:
-            yield str(error)
+class _Tally:
+    """What a format finds beside rows: what is not used, by name, and why values cannot be read, by line."""
+
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
+        self.seen = 0
+        self._unused: Counter[str] = Counter()
+        self._bad: dict[int, list[str]] = {}
+
+    def rows(self, found: Iterable[tuple[int, Found]]) -> Iterator[tuple[int, Row]]:
+        """Yield the rows, count the rest."""
+        for line, one in found:
+            self.seen += 1
+            if isinstance(one, NotUsed):
+                self._unused[one.name] += 1
+            elif isinstance(one, str):
+                self._bad.setdefault(line, []).append(one)
+            else:
+                yield line, one
+
+    def refused(self, total: int = 0) -> Iterator[RefusedLine]:
+        """Yield one refusal for each line, with how many of its spans cannot be read, and why the first."""
+        for line, reasons in self._bad.items():
+            words = f"{len(reasons)} of {total or len(reasons)} {self._noun}: {reasons[0]}"
+            is_unit = " looks like " in reasons[0]
+            yield RefusedLine(line, "wrong_time_unit" if is_unit else "bad_span", words, len(reasons))
+        self._bad, self.seen = {}, 0
+
+    def unused(self) -> Iterator[RefusedLine]:
+        """Yield one refusal for the file, with what was not used of it, by name."""
+        if self._unused:
+            names = ", ".join(f"{count} {name[:60]}" for name, count in self._unused.most_common(5))
+            more = f" and {len(self._unused) - 5} more kinds" if len(self._unused) > 5 else ""
+            words = f"{self._unused.total()} records are no calls, turns or errors: {names}{more}"
+            yield RefusedLine(0, "not_used", words, 0)
 
 
 def _by_record(
-    lines: Lines, of_record: SpansOf, noun: str
-) -> Iterator[tuple[int, Span | Evaluation] | RefusedLine]:
-    unused: Counter[str] = Counter()
+    lines: Lines, of_record: SpansOf, noun: str, pages: str
+) -> Iterator[tuple[int, Row] | RefusedLine]:
+    tally = _Tally(noun)
     for record in json_records(lines):
         if isinstance(record, RefusedLine):
             yield record
             continue
         line, value = record
-        bad: list[str] = []
-        total = 0
         try:
-            for span in _found_in(value, of_record):
-                total += 1
-                if isinstance(span, _FOUND):
-                    yield line, span
-                elif isinstance(span, NotUsed):
-                    unused[span.name] += 1
-                else:
-                    bad.append(span)
+            yield from tally.rows((line, found) for found in _found_in(value, of_record, pages))
         except NoTimesError as error:
             yield RefusedLine(0, "unsupported_format", str(error), 0)
         except ValueError as error:
             yield RefusedLine(line, "bad_record", str(error))
-        if bad:
-            yield _refused(line, bad, total, noun)
-    yield from _said_of(unused)
+        yield from tally.refused(tally.seen)
+    yield from tally.unused()
+
+
+def _found_in(value: Any, of_record: SpansOf, pages: str) -> Iterator[Found]:
+    """Yield what a record holds; of several values in it, one that is not of the format costs itself only."""
+    for one in values_in(value, pages):
+        try:
+            yield from of_record(one)
+        except ValueError as error:
+            if one is value or isinstance(error, NoTimesError):
+                raise
+            yield str(error)
 
 
 def _by_file(
-    lines: Lines, of_file: SpansOfFile, noun: str
-) -> Iterator[tuple[int, Span | Evaluation] | RefusedLine]:
+    lines: Lines, of_file: SpansOfFile, noun: str, pages: str
+) -> Iterator[tuple[int, Row] | RefusedLine]:
+    tally = _Tally(noun)
     refused: list[RefusedLine] = []
-    unused: Counter[str] = Counter()
 
     def records() -> Iterator[tuple[int, Any]]:
         for record in json_records(lines):
             if isinstance(record, RefusedLine):
                 refused.append(record)
             else:
-                yield from ((record[0], one) for one in _each(record[1]))
+                yield from ((record[0], one) for one in values_in(record[1], pages))
 
-    bad: dict[int, list[str]] = {}
     try:
-        for line, span in of_file(records()):
-            if isinstance(span, _FOUND):
-                yield line, span
-            elif isinstance(span, NotUsed):
-                unused[span.name] += 1
-            else:
-                bad.setdefault(line, []).append(span)
+        yield from tally.rows(of_file(records()))
     except NoTimesError as error:
         yield RefusedLine(0, "unsupported_format", str(error), 0)
     yield from refused
-    for line, texts in bad.items():
-        yield _refused(line, texts, len(texts), noun)
-    yield from _said_of(unused)
-
-
-def _said_of(unused: Counter[str]) -> Iterator[RefusedLine]:
-    """Yield one line for a file with what was not used, by name."""
-    if unused:
-        names = ", ".join(f"{count} {name[:60]}" for name, count in unused.most_common(5))
-        more = f" and {len(unused) - 5} more kinds" if len(unused) > 5 else ""
-        yield RefusedLine(
-            0, "not_used", f"{unused.total()} records are no calls, turns or errors: {names}{more}", 0
-        )
-
-
-def _refused(line: int, bad: list[str], total: int, noun: str) -> RefusedLine:
-    """Return one refusal for a line, with how many of its spans could not be read, and why the first."""
-    is_unit = " looks like " in bad[0]
-    return RefusedLine(
-        line,
-        "wrong_time_unit" if is_unit else "bad_span",
-        f"{len(bad)} of {total} {noun}: {bad[0]}",
-        len(bad),
-    )
+    yield from tally.refused()
+    yield from tally.unused()

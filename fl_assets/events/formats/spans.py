@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from fl_assets.events.formats.values import as_object, ns_or_none, objects_of
+
 MAX_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a datetime can hold
 
 
@@ -17,6 +19,18 @@ class SpanEvent(NamedTuple):
     name: str
     values: Mapping[str, Any]
     time_ns: int = 0
+
+
+def events_in(value: Any) -> tuple[SpanEvent, ...]:
+    """Return the events of a span: objects with name, attributes, and a time under a usual name."""
+    return tuple(
+        SpanEvent(
+            str(event.get("name") or ""),
+            as_object(event.get("attributes")),
+            ns_or_none(event.get("timestamp") or event.get("time_unix_nano") or event.get("time")),
+        )
+        for event in objects_of(value)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +77,73 @@ class Span:
         return (self.end_ns - self.start_ns) / 1e6 if 0 < self.start_ns <= self.end_ns else None
 
 
-def turn_span(
-    common: dict[str, Any],
-    span_id: str,
-    asked: tuple[int, str],
-    answer: tuple[int, str],
-    about: Mapping[str, Any],
-) -> Span:
-    """Return the span of a user's question and its answer.
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What all spans of an agent's session have in common; `about` are their attributes."""
 
-    Args:
-        common: trace_id, parent_id and resource.
-        span_id: id of the turn.
-        asked: time, nanoseconds since 1970, and text of the question.
-        answer: the same of the answer; (0, "") for none.
-        about: further attributes.
-    """
-    fields: dict[str, Any] = {**common, "span_id": span_id}
-    return Span(
-        **fields,
-        name="turn",
-        start_ns=asked[0],
-        end_ns=answer[0] or asked[0],
-        status="log",
-        attributes={
-            **about,
-            "gen_ai.operation.name": "invoke_agent",
-            "input.value": asked[1],
-            "output.value": answer[1],
-            "turn.is_open": True,
-        },
-    )
+    trace_id: str
+    service: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def span(
+        self,
+        span_id: str,
+        operation: str,
+        name: str,
+        times: tuple[int, int],
+        error: str = "",
+        *,
+        status: str = "",
+        parent_id: str = "",
+        more: Mapping[str, Any] | None = None,
+    ) -> Span:
+        """Return a span of the session.
+
+        Args:
+            span_id: its id.
+            operation: `execute_tool`, of a tool of the span's name, `chat` or `invoke_agent`.
+            name: its name.
+            times: start and end, nanoseconds since 1970, 0 where unknown.
+            error: text of its error.
+            status: by default `error` with an error, else `unset`.
+            parent_id: the span above it.
+            more: further attributes.
+        """
+        tool = {"gen_ai.tool.name": name} if operation == "execute_tool" else {}
+        return Span(
+            self.trace_id,
+            span_id,
+            parent_id,
+            name,
+            *times,
+            status or ("error" if error else "unset"),
+            error,
+            attributes={**self.about, "gen_ai.operation.name": operation, **tool, **(more or {})},
+            resource={"service.name": self.service},
+        )
+
+
+@dataclass(slots=True)
+class UsersQuestion:
+    """A user's question and the last answer to it so far; times are nanoseconds since 1970."""
+
+    line: int
+    key: str
+    asked_ns: int
+    words: str
+    answered_ns: int = 0
+    answer: str = ""
+    model: Any = None
+
+    def answered(self, when: int, text: str, model: Any = None) -> None:
+        """Take an answer, which stands before earlier ones."""
+        self.answered_ns, self.answer, self.model = when, text, model
+
+    def turn(self, session: Session) -> tuple[int, Span]:
+        """Return the turn's line and span."""
+        said = {"input.value": self.words, "output.value": self.answer, "turn.is_open": True}
+        model = {"gen_ai.request.model": self.model} if self.model is not None else {}
+        times = (self.asked_ns, self.answered_ns or self.asked_ns)
+        return self.line, session.span(
+            self.key, "invoke_agent", "turn", times, status="log", more={**said, **model}
+        )

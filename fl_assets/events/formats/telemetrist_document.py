@@ -36,9 +36,4 @@ def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Event
         yield from (EventLine(line, orjson.dumps(entry)) for entry in entries)
 
 
-FORMAT = Format(
-    name="telemetrist_document",
-    description="Native events as a JSON list, or pretty-printed.",
-    matches=_matches,
-    read=read,
-)
+FORMAT = Format("telemetrist_document", "Native events as a JSON list, or pretty-printed.", _matches, read)

@@ -1,7 +1,9 @@
 """Plain values from loose JSON, for all formats: objects, lists, texts and times."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import orjson
@@ -11,7 +13,8 @@ from fl_assets.events.mend import mended
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = frozenset({2**63 - 1, 2**64 - 1})
 """What some writers use for unknown times: the largest integers."""
-_UNITS = ((10**8, 10**11, "seconds"), (10**11, 10**14, "milliseconds"), (10**14, 10**17, "microseconds"))
+_UNITS = {"seconds": 10**8, "milliseconds": 10**11, "microseconds": 10**14, "nanoseconds": 10**17}
+"""The least number that a time since 1970 is in each unit; a thousand times that is in the next."""
 _MAX_MENDED = 1024 * 1024
 _LAST_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a datetime can hold
 
@@ -22,9 +25,6 @@ class TimeUnitError(ValueError):
 
 class NoTimesError(ValueError):
     """A file of a known format has no times, so that its day is unknown."""
-
-
-_SCALAR = (str, int, float)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -49,6 +49,22 @@ def objects_of(value: Any) -> list[dict[str, Any]]:
     return [entry for entry in as_list(value) if isinstance(entry, dict)]
 
 
+@cache
+def _snake(key: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), key)
+
+
+def get(value: dict[str, Any], key: str) -> Any:
+    """Return a field by its camelCase name, or as snake_case, which protobuf's JSON parsers accept too."""
+    found = value.get(key)
+    return found if found is not None else value.get(_snake(key))
+
+
+def present(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is null or empty."""
+    return {key: value for key, value in values.items() if value not in (None, "", {}, [])}
+
+
 def decoded(value: Any) -> Any:
     """Parse JSON within a text, up to three levels, repairing bad characters; else return the value."""
     for _ in range(3):
@@ -57,22 +73,29 @@ def decoded(value: Any) -> Any:
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:
-            fixed, values = (
-                mended(value.encode("utf-8", "replace")) if len(value) <= _MAX_MENDED else (b"", 0)
-            )
-            if not values:
+            if (found := _mended(value)) is None:
                 return value
-            try:
-                value = orjson.loads(fixed)
-            except orjson.JSONDecodeError:
-                return value
+            value = found
     return value
+
+
+def _mended(text: str) -> Any:
+    """Parse JSON after repairing bad characters; None where there are none, or nothing helps."""
+    fixed, values = mended(text.encode("utf-8", "replace")) if len(text) <= _MAX_MENDED else (b"", 0)
+    try:
+        return orjson.loads(fixed) if values else None
+    except orjson.JSONDecodeError:
+        return None
 
 
 def first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
     """Return the value of the first of the keys with a text or a number, as text; '' without one."""
     for key in keys:
-        if key in values and isinstance(value := values[key], _SCALAR) and (text := str(value).strip()):
+        if (
+            key in values
+            and isinstance(value := values[key], str | int | float)
+            and (text := str(value).strip())
+        ):
             return text
     return ""
 
@@ -152,13 +175,7 @@ def check_ns(value: int, field: str) -> int:
     Raises:
         TimeUnitError: naming the field and the unit it looks like.
     """
-    if value in _NEVER or value < 0:
-        return 0
-    for low, high, unit in _UNITS:
-        if low <= value < high:
-            message = f"{field} looks like {unit}, not nanoseconds: {value}"
-            raise TimeUnitError(message)
-    return value
+    return 0 if value in _NEVER or value < 0 else _in_unit(value, field, "nanoseconds")
 
 
 def check_us(value: Any, field: str) -> Any:
@@ -167,11 +184,14 @@ def check_us(value: Any, field: str) -> Any:
     Raises:
         TimeUnitError: naming the field and the unit it looks like.
     """
-    if isinstance(value, int | float):
-        for low, high, unit in (*_UNITS[:2], (10**17, 10**20, "nanoseconds")):
-            if low <= value < high:
-                message = f"{field} looks like {unit}, not microseconds: {value}"
-                raise TimeUnitError(message)
+    return _in_unit(value, field, "microseconds") if isinstance(value, int | float) else value
+
+
+def _in_unit(value: float, field: str, unit: str) -> Any:
+    for name, least in _UNITS.items():
+        if name != unit and least <= value < 1000 * least:
+            message = f"{field} looks like {name}, not {unit}: {value}"
+            raise TimeUnitError(message)
     return value
 
 

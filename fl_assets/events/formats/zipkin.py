@@ -6,45 +6,20 @@ Source: openzipkin/zipkin-api, `zipkin2-api.yaml`; how OpenTelemetry maps to it:
 to Zipkin transformation".
 """
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, json_key
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.values import (
     any_ns,
     as_object,
     check_us,
-    decoded,
     first,
     ns_or_none,
     objects_of,
     required_text,
-)
-
-
-def spans_in(value: Any, of_entry: Callable[[Any], Span]) -> Iterator[Span | str]:
-    """Give the spans of a list of them, or of a list of traces, which are lists."""
-    entries = value if isinstance(value, list) else [value]
-    for entry in entries:
-        for raw in entry if isinstance(entry, list) else [entry]:
-            try:
-                yield of_entry(raw)
-            except ValueError as error:
-                yield str(error)
-
-
-read = span_reader(lambda value: spans_in(value, lambda raw: span_of(as_object(raw))))
-
-FORMAT = Format(
-    name="zipkin",
-    description="Zipkin's JSON (v2).",
-    matches=has_all(
-        json_key("traceId"), json_key("localEndpoint|remoteEndpoint"), rb'"(?<!\\")timestamp"\s*:\s*[0-9]'
-    ),
-    read=read,
 )
 
 
@@ -63,14 +38,6 @@ def span_of(raw: dict[str, Any]) -> Span:
     span_id = required_text(raw.get("id"), "id").lower()
     if str(raw.get("kind") or "").upper() == "SERVER" and raw.get("shared"):
         span_id += ":server"  # of one id with the client's span, by Zipkin's shared spans
-    events = [
-        SpanEvent(
-            str(note.get("value") or ""),
-            as_object(decoded(note.get("value"))),
-            ns_or_none(note.get("timestamp")),
-        )
-        for note in objects_of(raw.get("annotations"))
-    ]
     return Span(
         trace_id=required_text(raw.get("traceId"), "traceId").lower().zfill(32),
         span_id=span_id,
@@ -78,14 +45,23 @@ def span_of(raw: dict[str, Any]) -> Span:
         name=str(raw.get("name") or ""),
         start_ns=start,
         end_ns=start + took if start and took is not None else 0,
-        status="error"
-        if code == "ERROR" or ("error" in tags and code != "OK")
-        else "ok"
-        if code == "OK"
-        else "unset",
+        status="ok" if code == "OK" else "error" if code == "ERROR" or "error" in tags else "unset",
         status_message=first(tags, ("otel.status_description", "error")),
         scope=first(tags, ("otel.scope.name", "otel.library.name")),
         attributes={key: value for key, value in tags.items() if not key.startswith("otel.")},
         resource={"service.name": local.get("serviceName"), "host.name": tags.get("host.name")},
-        events=tuple(events),
+        events=tuple(
+            SpanEvent(
+                str(note.get("value") or ""), as_object(note.get("value")), ns_or_none(note.get("timestamp"))
+            )
+            for note in objects_of(raw.get("annotations"))
+        ),
     )
+
+
+FORMAT = Format(
+    "zipkin",
+    "Zipkin's JSON (v2).",
+    has_all(json_key("traceId"), json_key("localEndpoint|remoteEndpoint"), json_key("timestamp", rb"[0-9]")),
+    entry_reader(span_of),
+)

@@ -8,19 +8,18 @@ openzipkin/zipkin.
 
 from typing import Any
 
-from fl_assets.events.formats.marks import has_all
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.marks import has_all, json_key
+from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import as_object, first, objects_of
-from fl_assets.events.formats.zipkin import span_of, spans_in
+from fl_assets.events.formats.zipkin import span_of
 
 _SIDES = (("SERVER", "sr", "ss"), ("CLIENT", "cs", "cr"))
 """Of a call that both sides tell of in one span, the server's is the service."""
 
 
-def _of_v1(raw: Any) -> Span:
-    value = as_object(raw)
+def _of_v1(value: dict[str, Any]) -> Span:
     notes, tags = objects_of(value.get("annotations")), objects_of(value.get("binaryAnnotations"))
     at = {str(note.get("value")): note.get("timestamp") for note in reversed(notes)}
     side = next((side for side in _SIDES if side[1] in at or side[2] in at), None)
@@ -51,10 +50,12 @@ def _is_tag(value: Any) -> bool:
 
 
 FORMAT = Format(
-    name="zipkin_v1",
-    description="Zipkin's JSON of version 1.",
-    matches=has_all(
-        rb'"(?<!\\")binaryAnnotations"\s*:\s*\[|"(?<!\\")annotations"\s*:\s*\[\s*\{[^\]]{0,400}"endpoint"\s*:\s*\{'
+    "zipkin_v1",
+    "Zipkin's JSON of version 1.",
+    has_all(
+        json_key("binaryAnnotations", rb"\[")
+        + b"|"
+        + json_key("annotations", rb'\[\s*\{[^\]]{0,400}"endpoint"\s*:\s*\{')
     ),
-    read=span_reader(lambda value: spans_in(value, _of_v1)),
+    entry_reader(_of_v1),
 )

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fl_assets.events.formats import conventions, messages, otlp, otlp_values
+from fl_assets.events.formats import conventions, messages, otlp
 from fl_assets.events.formats import traces as traces_module
 from fl_assets.events.formats.seam import EventLine, RefusedLine
+from fl_assets.events.formats.values import _snake
 
 TRACE, ROOT, STEP, TOOL = (
     "5b8efff798038103d269b633813fc60c",
@@ -66,7 +67,7 @@ def request(*found: dict, resource: dict | None = None) -> dict:
 
 
 def run(*requests: object) -> list[EventLine | RefusedLine]:
-    return list(otlp.read(enumerate((orjson.dumps(entry) for entry in requests), 1)))
+    return list(otlp.FORMAT.read(enumerate((orjson.dumps(entry) for entry in requests), 1)))
 
 
 def events(results: Iterable[EventLine | RefusedLine]) -> list[dict]:
@@ -210,7 +211,7 @@ def respelled(value: object, random: Random) -> object:
         return {"code": random.choice([value["code"], str(value["code"]), STATUS[value["code"]]])}
     result = {}
     for key, inner in value.items():
-        spelled = otlp_values._snake(key) if random.getrandbits(1) else key
+        spelled = _snake(key) if random.getrandbits(1) else key
         if key in {"traceId", "spanId", "parentSpanId"} and inner:
             result[spelled] = random.choice(
                 [inner, inner.upper(), base64.b64encode(bytes.fromhex(inner)).decode()]
@@ -233,7 +234,9 @@ def test_every_spelling_of_ids_integers_enums_and_keys_gives_the_same_rows(found
     spelled = respelled(plain, Random(seed))
     assert run(spelled) == run(plain)
     pretty = json.dumps(spelled, indent=2).encode().splitlines()
-    assert [entry.data for entry in otlp.read(enumerate(pretty, 1))] == [entry.data for entry in run(plain)]
+    assert [entry.data for entry in otlp.FORMAT.read(enumerate(pretty, 1))] == [
+        entry.data for entry in run(plain)
+    ]
 
 
 @settings(deadline=None)
@@ -287,7 +290,7 @@ def test_deep_nesting_costs_neither_the_reader_nor_the_span():
     line = json.dumps(
         request(span() | {"attributes": [{"key": "gen_ai.input.messages", "value": deep}]})
     ).encode()
-    assert len(traces(otlp.read([(1, line)]))) == 1
+    assert len(traces(otlp.FORMAT.read([(1, line)]))) == 1
     text = "[" * 900 + "]" * 900
     found = span(
         attributes={
@@ -329,7 +332,7 @@ def test_a_broken_line_costs_that_line_wherever_it_is():
     good = [orjson.dumps(request(span(entry))) for entry in (ROOT, STEP, TOOL)]
     for place in range(4):
         lines = [*good[:place], b'{"resourceSpans": [{"resou', *good[place:]]
-        results = list(otlp.read(enumerate(lines, 1)))
+        results = list(otlp.FORMAT.read(enumerate(lines, 1)))
         assert set(traces(results)) == {ROOT, STEP, TOOL}
         assert [(entry.line, entry.reason) for entry in results if isinstance(entry, RefusedLine)] == [
             (place + 1, "bad_json")
@@ -451,7 +454,7 @@ def test_memory_held_for_failures_is_bounded(monkeypatch):
             behind.append(number - seen)
             yield number, line
 
-    for _ in otlp.read(numbered()):
+    for _ in otlp.FORMAT.read(numbered()):
         seen += 1
     assert seen == 199
     assert max(behind) < 20
