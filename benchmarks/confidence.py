@@ -56,12 +56,13 @@ from stress_fleets import REGIMES, UNFITTED, stress_fleet
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.calibration import reliability
+from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.confidence import CORROBORATED, assess
 from fl_assets.patterns.counts import Counts
 from fl_assets.patterns.features import NAMES, features
 from fl_assets.patterns.fleet import Fleet
+from fl_assets.patterns.grouping import load_corrections
 from fl_assets.patterns.persistence import TWO_NODES, FleetPrior
-from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
 from fl_assets.patterns.window import WindowSums
 from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace

@@ -33,9 +33,9 @@ from sklearn.metrics import adjusted_rand_score, homogeneity_completeness_v_meas
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
+from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.families import Kind, families, kinds
 from fl_assets.patterns.grouping import group_patterns
-from fl_assets.patterns.rule_files import load_failure_classes
 from fl_assets.sums.masking import failures_sql
 
 _SCHEMA = pa.schema([

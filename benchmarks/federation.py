@@ -27,9 +27,10 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.federation.node_side import NodeSummaries
 from fl_assets.infra.keys import public_pem
 from fl_assets.patterns.analysis import analyse
-from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.classes import load_failure_classes
+from fl_assets.patterns.grouping import load_corrections
 from fl_assets.playbooks.propose import propose
-from fl_assets.playbooks.rule_files import load_remedies
+from fl_assets.playbooks.remedies import load_remedies
 from fl_assets.simulator.write import simulate
 from fl_assets.workspace import Workspace
 

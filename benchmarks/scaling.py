@@ -40,11 +40,12 @@ from fl_assets.core.cycles import window_of
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.engine import ROUND_BYTES
 from fl_assets.patterns.analysis import analyse
+from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.counts import HISTORY_DAYS
-from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.grouping import load_corrections
 from fl_assets.patterns.store import READ_DAYS
 from fl_assets.playbooks.propose import propose
-from fl_assets.playbooks.rule_files import load_remedies
+from fl_assets.playbooks.remedies import load_remedies
 from fl_assets.report.build import build_report
 from fl_assets.report.page import write_report
 from fl_assets.simulator.catalogue import METHODS

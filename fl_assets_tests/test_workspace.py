@@ -12,7 +12,8 @@ from fl_assets.coordinator import open_home
 from fl_assets.core.cycles import window_of
 from fl_assets.core.settings import SettingsError
 from fl_assets.patterns.analysis import analyse
-from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.classes import load_failure_classes
+from fl_assets.patterns.grouping import load_corrections
 from fl_assets.workspace import Workspace
 from fl_assets_tests.build import call_line
 from fl_assets_tests.conftest import settings_in

@@ -1,7 +1,7 @@
 """What kind of failure a pattern is: ordered rules over its template's words, its methods and services.
 
 What goes here: what a rule may say, and how the first one that fits is found. What does not: the rules
-(`failure_classes.yaml`), reading that file (`infra/rule_files.py`), or the classes' names (`models.py`).
+(`failure_classes.yaml`), or the classes' names (`models.py`).
 
 No model guesses here: the same template gets the same class, and `other` where no rule fits.
 """
@@ -9,12 +9,14 @@ No model guesses here: the same template gets the same class, and `other` where 
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
 
 from fl_assets.core.models import ErrorClass, PatternKind, Record
+from fl_assets.infra.rule_files import read_rules
 
 MAX_TEXT = 2000
 """Characters of a template that are read."""
@@ -85,6 +87,13 @@ class ClassRule(Record):
             and (not self.method or _fits_glob(self.method, methods))
             and (not self.service or _fits_glob(self.service, services))
         )
+
+
+@cache
+def load_failure_classes() -> tuple[ClassRule, ...]:
+    """Return the rules of `failure_classes.yaml`, in the order they are tried."""
+    path = Path(__file__).with_name("failure_classes.yaml")
+    return read_rules(path, ClassRule, section="failure_classes")
 
 
 def rule_of(

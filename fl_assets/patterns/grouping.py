@@ -1,17 +1,19 @@
 """Which failures are the same: templates become patterns with a stable id.
 
 What goes here: patterns, their ids, and people's corrections. What does not: masking (`sums/masking.py`, in
-SQL), mining (`mining.py`), counting (`evidence.py`), reading a corrections file.
+SQL), mining (`mining.py`), counting (`evidence.py`).
 """
 
 import hashlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from fl_assets.core.models import Record
+from fl_assets.infra.rule_files import read_record
 from fl_assets.patterns.mining import describe, mined, same_words
 from fl_assets.patterns.words import skeleton, status_of
 from fl_assets.sums.masking import UNCAUGHT_PREFIX
@@ -40,6 +42,15 @@ class Corrections(Record):
 
     merges: tuple[Merge, ...] = ()
     splits: tuple[Split, ...] = ()
+
+
+def load_corrections(path: Path | None) -> Corrections:
+    """Return people's merges and splits; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_record(path, Corrections) if path else Corrections()
 
 
 NO_CORRECTIONS = Corrections()

@@ -1,18 +1,21 @@
 """Remedy rules: what to suggest for which failure patterns.
 
 What goes here: the record of a rule, its checks, and what it computes for a pattern. What does not: the rules
-(`remedies.yaml`), reading YAML (`infra/rule_files.py`), which rule a playbook is made from (`propose.py`).
+(`remedies.yaml`), which rule a playbook is made from (`propose.py`).
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
 from string import Formatter
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from fl_assets.core.models import Category, FailureClass, PatternKind, Record, State
+from fl_assets.infra.rule_files import read_rules
 from fl_assets.patterns.classes import Phrase, compiled
 from fl_assets.playbooks.facts import FORMULAS, Facts, safe_name
 
@@ -201,3 +204,20 @@ def override(built_in: Sequence[Remedy], users: Sequence[Remedy]) -> tuple[Remed
     """Return the rules in the order they are tried: the user's, then built-in ones of other ids."""
     taken = {remedy.id for remedy in users}
     return (*users, *(remedy for remedy in built_in if remedy.id not in taken))
+
+
+BUILT_IN_REMEDIES = Path(__file__).with_suffix(".yaml")
+
+
+def load_remedies(users: Path | None = None) -> tuple[Remedy, ...]:
+    """Return the remedies in the order they are tried; a user's replaces the built-in one of the same id.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return override(_built_in_remedies(), read_rules(users, Remedy, section="remedies") if users else ())
+
+
+@cache
+def _built_in_remedies() -> tuple[Remedy, ...]:
+    return read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies")

@@ -8,12 +8,13 @@ import math
 from collections.abc import Mapping
 from datetime import date
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from fl_assets.core.models import Playbook, Record
+from fl_assets.infra.rule_files import read_record
 
 ConfigFormat = Literal["toml", "yaml", "json"]
 ConfigValue = bool | int | float | str
@@ -147,6 +148,15 @@ class UpdatePolicy(Record):
             return None
         taking = (rule for rule in self.keys if rule.change == change)
         return next((rule for rule in taking if any(fnmatchcase(target, one) for one in rule.targets)), None)
+
+
+def load_policy(path: Path | None) -> UpdatePolicy:
+    """Return the config keys that may change; none without a file.
+
+    Raises:
+        RuleFileError: naming file, line and rule.
+    """
+    return read_record(path, UpdatePolicy) if path else UpdatePolicy()
 
 
 class ConfigChange(Record):

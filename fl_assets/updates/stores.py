@@ -15,8 +15,7 @@ from fl_assets.playbooks.store import PlaybookStore
 from fl_assets.sums.engine import SummingEngine
 from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.end_store import EndStore
-from fl_assets.updates.policy import UpdatePolicy
-from fl_assets.updates.rule_files import load_policy
+from fl_assets.updates.policy import UpdatePolicy, load_policy
 
 
 @dataclass(frozen=True)

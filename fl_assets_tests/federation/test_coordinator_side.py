@@ -29,9 +29,10 @@ from fl_assets.federation.summary import (
 from fl_assets.infra.json_text import canonical_json, canonical_record
 from fl_assets.infra.keys import sign
 from fl_assets.patterns.analysis import analyse
-from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.classes import load_failure_classes
+from fl_assets.patterns.grouping import load_corrections
 from fl_assets.playbooks.propose import propose
-from fl_assets.playbooks.rule_files import load_remedies
+from fl_assets.playbooks.remedies import load_remedies
 from fl_assets_tests.fleets import (
     DAY,
     bring,

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from fl_assets.infra.rule_files import MAX_BYTES, RuleFileError, read_record, read_rules
-from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.classes import load_failure_classes
+from fl_assets.patterns.grouping import load_corrections
 from fl_assets.playbooks.facts import FORMULAS
-from fl_assets.playbooks.remedies import TEXT_FIELDS, Conditions, Remedy
-from fl_assets.playbooks.rule_files import BUILT_IN_REMEDIES, load_remedies
-from fl_assets.updates.policy import KeyRule, UpdatePolicy
-from fl_assets.updates.rule_files import load_policy
+from fl_assets.playbooks.remedies import BUILT_IN_REMEDIES, TEXT_FIELDS, Conditions, Remedy, load_remedies
+from fl_assets.updates.policy import KeyRule, UpdatePolicy, load_policy
 
 GOOD = """\
 remedies:

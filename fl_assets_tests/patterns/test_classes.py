@@ -12,9 +12,8 @@ from pydantic import ValidationError
 
 from fl_assets.core.models import ErrorClass
 from fl_assets.core.tables import RAW_TRACES
-from fl_assets.patterns.classes import MAX_TEXT, ClassRule, readable, rule_of
+from fl_assets.patterns.classes import MAX_TEXT, ClassRule, load_failure_classes, readable, rule_of
 from fl_assets.patterns.grouping import group_patterns
-from fl_assets.patterns.rule_files import load_failure_classes
 from fl_assets.sums.masking import signature_sql
 
 REAL = Path(__file__).parents[2] / "../shared/data"

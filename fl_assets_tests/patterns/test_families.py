@@ -7,9 +7,9 @@ import duckdb
 import pandas as pd
 import pytest
 
+from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.families import families, first_sentence, kinds
 from fl_assets.patterns.grouping import group_patterns
-from fl_assets.patterns.rule_files import load_failure_classes
 from fl_assets.sums.masking import mask_sql
 
 RULES = load_failure_classes()

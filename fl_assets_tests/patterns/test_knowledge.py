@@ -15,7 +15,7 @@ from fl_assets.patterns.cures import cures
 from fl_assets.patterns.stated import Stated, stated
 from fl_assets.playbooks.fleet import FleetKnowledge
 from fl_assets.playbooks.propose import propose
-from fl_assets.playbooks.rule_files import load_remedies
+from fl_assets.playbooks.remedies import load_remedies
 from fl_assets_tests.build import pattern
 
 SETTINGS = FederatedLearningConfig(threshold=0.7, min_nodes=3)

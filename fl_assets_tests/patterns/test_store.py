@@ -1,7 +1,8 @@
 """What an analysis reads is bounded, whatever a fleet sends."""
 
 from fl_assets.patterns.analysis import analyse
-from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.classes import load_failure_classes
+from fl_assets.patterns.grouping import load_corrections
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.fleets import DAY, call

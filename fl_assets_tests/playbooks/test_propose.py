@@ -18,8 +18,7 @@ from fl_assets.playbooks.facts import FORMULAS, Facts, nice_up, safe_name
 from fl_assets.playbooks.fleet import FleetKnowledge
 from fl_assets.playbooks.propose import improvement_id, propose
 from fl_assets.playbooks.quality import no_personal_data
-from fl_assets.playbooks.remedies import Change, Remedy, override
-from fl_assets.playbooks.rule_files import load_remedies
+from fl_assets.playbooks.remedies import Change, Remedy, load_remedies, override
 from fl_assets.playbooks.versions import renumber
 from fl_assets_tests.build import DAY, pattern, patterns
 

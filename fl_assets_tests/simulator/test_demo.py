@@ -5,8 +5,7 @@ from datetime import date
 import numpy as np
 
 from fl_assets.simulator.demo import Demo, DemoFleet, react
-from fl_assets.updates.policy import UpdatePolicy
-from fl_assets.updates.rule_files import load_policy
+from fl_assets.updates.policy import UpdatePolicy, load_policy
 from fl_assets_tests.conftest import texts_below
 
 END = date(2026, 11, 15)

@@ -25,7 +25,8 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.patterns.analysis import analyse, replayed
 from fl_assets.patterns.calibration import reliability
-from fl_assets.patterns.rule_files import load_corrections, load_failure_classes
+from fl_assets.patterns.classes import load_failure_classes
+from fl_assets.patterns.grouping import load_corrections
 from fl_assets.patterns.store import MAX_MESSAGES
 
 GROUP = "patterns"

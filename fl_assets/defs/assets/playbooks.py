@@ -18,7 +18,7 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.playbooks.fleet import FleetKnowledge
 from fl_assets.playbooks.propose import propose
-from fl_assets.playbooks.rule_files import load_remedies
+from fl_assets.playbooks.remedies import load_remedies
 from fl_assets.report.words import without_subject
 from fl_assets.updates.proposals import playbook_page
 
