@@ -30,7 +30,10 @@ from fl_assets.spark.engine import Launch, SparkEngine, run_plainly
 from fl_assets.sums.engine import SummingEngine
 from fl_assets.sums.recount import Recounter
 from fl_assets.sums.store import SumsStore
+from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.decisions import Decisions
+from fl_assets.updates.end_store import EndStore
+from fl_assets.updates.policy import load_policy
 from fl_assets.updates.stores import UpdateStores
 
 
@@ -140,8 +143,16 @@ class Workspace:
     @cached_property
     def updates(self) -> UpdateStores:
         """Stores of updates."""
-        return UpdateStores.opened(
-            self.settings, self.warehouse, self.playbooks, self.gate, self.adapters, self.lake, self.engine
+        path, data = self.settings.policy_path, self.settings.data_path
+        return UpdateStores(
+            settings=self.settings,
+            warehouse=self.warehouse,
+            playbooks=self.playbooks,
+            gate=self.gate,
+            adapters=self.adapters,
+            update_policy=load_policy(path),
+            configs=ConfigFiles(path.parent, data / "configs") if path else None,
+            ends=EndStore(data / "updates" / "ends", self.lake, self.engine.connect),
         )
 
     @cached_property

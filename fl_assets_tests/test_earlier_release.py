@@ -157,6 +157,15 @@ def test_what_a_later_release_wrote_is_refused_with_a_safe_way_and_left_as_it_is
     assert path.read_bytes() == before
 
 
+def test_a_word_that_is_not_known_may_be_of_a_later_release_or_damage_and_both_ways_are_named(tmp_path):
+    damaged = EVENT.model_dump_json().replace('"approved"', '"appr0ved"')
+    (tmp_path / "history.jsonl").write_text(damaged + "\n")
+    with pytest.raises(RuntimeError, match="a word that this release does not know") as error:
+        UpdateLog(tmp_path / "history.jsonl", clock=lambda: datetime.now(UTC)).events()
+    assert "where it is damaged, restore the file from a backup" in str(error.value)
+    assert "use that release" in str(error.value)
+
+
 def test_a_damaged_memory_of_adapters_is_to_be_restored_and_not_removed(tmp_path):
     (tmp_path / "adapter-state.json").write_bytes(b"{")
     with pytest.raises(RuntimeError, match="restore it from a backup") as error:

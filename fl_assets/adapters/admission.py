@@ -23,7 +23,6 @@ from fl_assets.adapters.manifest import (
     name_problem,
     version_key,
 )
-from fl_assets.adapters.offer import AdapterOffer
 from fl_assets.core.models import Record, Violation
 
 MAX_VERSION_STEP = 1000
@@ -259,6 +258,18 @@ def _version_problems(manifest: AdapterManifest, known: Known, *, allow_rollback
     if version in known.withdrawn and not allow_rollback:
         found.append(("not_withdrawn", "a version that was not rolled back", version))
     return found
+
+
+class AdapterOffer(Record):
+    """What decisions read of a catalogue's row: a version, and the admission rules that it breaks."""
+
+    adapter_id: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    installed_version: str | None = None
+    skills: tuple[str, ...] = ()
+    """What it is trained for, e.g. tool_calling; without any it is taken for every need."""
+    refusals: tuple[str, ...] = ()
+    """Empty when it is admissible."""
 
 
 class Offered(Record):

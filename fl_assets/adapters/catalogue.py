@@ -7,8 +7,7 @@ admission (`admission.py`).
 from collections.abc import Sequence
 from datetime import date
 
-from fl_assets.adapters.admission import Offered, newest_first
-from fl_assets.adapters.offer import AdapterOffer
+from fl_assets.adapters.admission import AdapterOffer, Offered, newest_first
 from fl_assets.infra.warehouse import Warehouse
 
 

@@ -25,15 +25,14 @@ class Consequence(_Part):
 
     text: str
     failures_per_day: float = Field(ge=0)
-    recovered_rate: float | None = Field(None, ge=0, le=1)
-    """Share after which the call soon succeeded."""
+    recovered_rate: float | None = Field(
+        None, ge=0, le=1, description="Share after which the call soon succeeded."
+    )
     calls_to_recover: float | None = Field(None, ge=0)
-    seconds_per_day: float | None = Field(None, ge=0)
-    """Time that the failed calls took."""
+    seconds_per_day: float | None = Field(None, ge=0, description="Time that the failed calls took.")
     tokens_per_day: float | None = Field(None, ge=0)
     cost_per_day: float | None = Field(None, ge=0)
-    end_measure: str = ""
-    """How a bad end is known: judged, last_call, or '' for not."""
+    end_measure: str = Field("", description="How a bad end is known: judged, last_call, or '' for not.")
     bad_end_rate: float | None = Field(None, ge=0, le=1)
     bad_end_rate_without: float | None = Field(None, ge=0, le=1)
     risk_ratio: float | None = Field(None, ge=0)
@@ -92,17 +91,14 @@ class Example(_Part):
     """One call as it was, redacted: data to look at, never part of a change."""
 
     succeeded: bool
-    message: str
-    """Redacted error text, cut; '' for a success."""
+    message: str = Field(description="Redacted error text, cut; '' for a success.")
     service: str
     method: str
-    arguments: dict[str, str]
-    """Type of each argument, never its value."""
+    arguments: dict[str, str] = Field(description="Type of each argument, never its value.")
     node: str
     time: datetime
     trace_id: str
-    link: str = ""
-    """By FEDERATED_LEARNING_TRACE_URL; '' without it."""
+    link: str = Field("", description="By FEDERATED_LEARNING_TRACE_URL; '' without it.")
 
 
 class Helps(_Part):
@@ -147,17 +143,12 @@ class Advice(_Part):
 
     schema_version: int = 2
     family_id: str = ""
-    headline: str = ""
-    """What fails, where, since when and what it costs, in one sentence."""
-    explanation: str = ""
-    """What the change answers, in a sentence or two."""
+    headline: str = Field("", description="What fails, where, since when and what it costs, in one sentence.")
+    explanation: str = Field("", description="What the change answers, in a sentence or two.")
     readiness: Readiness = "ready"
-    readiness_reason: str = ""
-    """What must be set up or looked at; '' when ready."""
-    incident_node: str = ""
-    """The node, when this is the failure of one node."""
-    nodes: tuple[str, ...] = ()
-    """Nodes that fail, most failures first, ten at the most."""
+    readiness_reason: str = Field("", description="What must be set up or looked at; '' when ready.")
+    incident_node: str = Field("", description="The node, when this is the failure of one node.")
+    nodes: tuple[str, ...] = Field((), description="Nodes that fail, most failures first, ten at the most.")
     denominators: Denominators | None = None
     consequence: Consequence | None = None
     contrasts: tuple[Contrast, ...] = ()
@@ -166,7 +157,5 @@ class Advice(_Part):
     examples: tuple[Example, ...] = ()
     helps: Helps = Helps()
     benefit: Benefit | None = None
-    judged_by: str = ""
-    """How it will be judged once it is tried."""
-    undone_by: str = ""
-    """How it is rolled back."""
+    judged_by: str = Field("", description="How it will be judged once it is tried.")
+    undone_by: str = Field("", description="How it is rolled back.")

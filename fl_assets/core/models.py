@@ -54,10 +54,10 @@ class Record(BaseModel):
 class Violation(Record):
     """One rule that one thing breaks, with the numbers expected and found."""
 
-    rule: str = Field(min_length=1)
-    """Name of the rule; the asset check of the same name reports it."""
-    subject: str
-    """What breaks it: a playbook, a pattern, a day."""
+    rule: str = Field(
+        min_length=1, description="Name of the rule; the asset check of the same name reports it."
+    )
+    subject: str = Field(description="What breaks it: a playbook, a pattern, a day.")
     expected: str
     actual: str
 
@@ -69,18 +69,23 @@ class Violation(Record):
 class Playbook(Record):
     """One improvement: first the contract's fields, then ours."""
 
-    improvement_id: str = Field(min_length=1)
-    """Stable over days: derived from pattern and remedy."""
+    improvement_id: str = Field(
+        min_length=1, description="Stable over days: derived from pattern and remedy."
+    )
     category: Category
-    description: str
-    """Built from templates and enumerated fields, never from users' words."""
-    confidence: float = Field(ge=0, le=1)
-    """Probability that the failure persists; it says nothing of the remedy."""
+    description: str = Field(
+        description="Built from templates and enumerated fields, never from users' words."
+    )
+    confidence: float = Field(
+        ge=0, le=1, description="Probability that the failure persists; it says nothing of the remedy."
+    )
     suggested_changes: dict[str, str]
-    evidence_count: int = Field(ge=0)
-    """Failures of the pattern in the window, recountable from raw_traces."""
-    created_at: datetime
-    """First day that had this playbook, as its end in UTC; no wall clock."""
+    evidence_count: int = Field(
+        ge=0, description="Failures of the pattern in the window, recountable from raw_traces."
+    )
+    created_at: datetime = Field(
+        description="First day that had this playbook, as its end in UTC; no wall clock."
+    )
     # ours
     day: date
     pattern_id: str
@@ -88,24 +93,31 @@ class Playbook(Record):
     failure_class: FailureClass
     state: State
     title: str
-    target: str = ""
-    """`service` or `service:method` that the changes are for; empty when there is no single, safely named
-    one."""
-    merged_patterns: tuple[str, ...] = ()
-    """Further patterns that the same change answers; its numbers leave them out."""
-    corroboration: float | None = Field(None, ge=0, le=1)
-    """The same without the loudest nodes; null when an earlier release made it."""
+    target: str = Field(
+        "",
+        description="`service` or `service:method` that the changes are for; empty when there is no "
+        "single, safely named one.",
+    )
+    merged_patterns: tuple[str, ...] = Field(
+        (), description="Further patterns that the same change answers; its numbers leave them out."
+    )
+    corroboration: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The same without the loudest nodes; null when an earlier release made it.",
+    )
     nodes_affected: int = Field(ge=0)
     nodes_reporting: int = Field(ge=0)
     failure_rate: float = Field(ge=0, le=1)
-    is_significant: bool
-    """Whether the pattern survives the day's false-discovery control."""
-    version: int = Field(ge=1)
-    """Counts the days on which its content changed."""
-    advice: Advice = Advice()
-    """Evidence, examples and alternatives beside the change."""
-    held_because: tuple[str, ...] = ()
-    """Rules that it breaks; empty when it may be acted on."""
+    is_significant: bool = Field(
+        description="Whether the pattern survives the day's false-discovery control."
+    )
+    version: int = Field(ge=1, description="Counts the days on which its content changed.")
+    advice: Advice = Field(Advice(), description="Evidence, examples and alternatives beside the change.")
+    held_because: tuple[str, ...] = Field(
+        (), description="Rules that it breaks; empty when it may be acted on."
+    )
 
     @property
     def rank(self) -> tuple[bool, bool, float, float, str]:
@@ -129,22 +141,26 @@ class Decision(Record):
     pattern_id: str
     category: Category
     action: Action
-    route: Route
-    """Who acts on it."""
+    route: Route = Field(description="Who acts on it.")
     mode: Mode
-    target: str
-    """What would change: a config key, an adapter, a prompt; '' for none."""
+    target: str = Field(description="What would change: a config key, an adapter, a prompt; '' for none.")
     from_value: str | None
     to_value: str | None
     reasons: tuple[str, ...]
-    helps: float | None = Field(None, ge=0, le=1)
-    """Probability that the remedy helps against the class, from measured trials; not that the failure
-    persists."""
-    benefit: float | None = Field(None, ge=0)
-    """Failed requests a day that a trial is expected to prevent, per day that it takes."""
+    helps: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Probability that the remedy helps against the class, from measured trials; not that "
+        "the failure persists.",
+    )
+    benefit: float | None = Field(
+        None,
+        ge=0,
+        description="Failed requests a day that a trial is expected to prevent, per day that it takes.",
+    )
     revert_plan: str
-    playbook_hash: str
-    """Hash of the playbook as decided on; no other content is applied."""
+    playbook_hash: str = Field(description="Hash of the playbook as decided on; no other content is applied.")
 
 
 class LearningCycleResult(Record):

@@ -26,20 +26,22 @@ class NeedsHumanError(RuntimeError):
 
 
 def unreadable(what: str, error: ValidationError, remedy: str) -> str:
-    """Return why a record on disk cannot be read, and what to do: another remedy where it is only newer.
+    """Return why a record on disk cannot be read, and what to do: another remedy where it may be newer.
 
     Args:
         what: the place.
         error: what its fields broke.
         remedy: for one that is damaged.
     """
-    if all(one["type"] in _LATER for one in error.errors(include_url=False, include_input=False)):
+    broken = {one["type"] for one in error.errors(include_url=False, include_input=False)}
+    if broken == {"literal_error"}:  # a word that is not known: nothing says whose
+        return (
+            f"{what} has a word that this release does not know. Where a later release wrote it, use that "
+            f"release; where it is damaged, {remedy}. Nothing was changed"
+        )
+    if broken <= {"extra_forbidden", "literal_error"}:
         return f"{what} was written by a later release. Use that release; nothing was changed"
     return f"{what} cannot be read; {remedy}"
-
-
-_LATER = ("extra_forbidden", "literal_error")
-"""What a field or a word that this release does not know breaks."""
 
 
 def first_words(error: Exception) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
+
 from fl_assets.core.advice import Advice, Alternative, Benefit, Contrast, Cure, Denominators, Example, Helps
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
@@ -63,8 +65,7 @@ def advice_of(
     helps = mine.helps.get(main.remedy_id, Helps())
     per_day = facts.failures / facts.window_days
     first_seen = row.get("first_seen")
-    is_dated = first_seen is not None and first_seen == first_seen  # NaT differs from itself
-    since = f"{first_seen:%Y-%m-%d}" if is_dated else "the first day"
+    since = "the first day" if pd.isna(first_seen) else f"{first_seen:%Y-%m-%d}"
     is_by_machine = main.category in ("config", "adapter")
     return Advice(
         family_id=facts.family_id,

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import pandas as pd
@@ -111,9 +111,7 @@ class Facts:
         """
         known = known or {}
 
-        def number(name: str, of: Mapping[str, Any] = row) -> float | None:
-            value = of.get(name)
-            return None if value is None or pd.isna(value) else float(value)
+        number = partial(number_of, row)
 
         def amount(name: str) -> int:
             return int(number(name) or 0)
@@ -141,15 +139,15 @@ class Facts:
             rule_id=str(row.get("rule_id") or ""),
             is_harmless=bool(row.get("is_harmless")),
             words=readable(str(row.get("template") or "")),
-            stated_limit=number("stated_limit", known),
-            stated_wait_ms=number("stated_wait_ms", known),
+            stated_limit=number_of(known, "stated_limit"),
+            stated_wait_ms=number_of(known, "stated_wait_ms"),
             exceptions=tuple(json.loads(known.get("exceptions") or "{}").items()),
-            retry_share=(1 + (number("recovered", known) or 0)) / (2 + (number("retried", known) or 0)),
+            retry_share=(1 + (number_of(known, "recovered") or 0)) / (2 + (number_of(known, "retried") or 0)),
             arguments=tuple(json.loads(known.get("arguments") or "{}").items()),
             is_command=is_command,
-            is_agent=number("is_agent", known) != 0,
-            looped=int(number("looped", known) or 0),
-            looped_nodes=int(number("looped_nodes", known) or 0),
+            is_agent=number_of(known, "is_agent") != 0,
+            looped=int(number_of(known, "looped") or 0),
+            looped_nodes=int(number_of(known, "looped_nodes") or 0),
             caller=str(known.get("caller") or ""),
             callee=str(known.get("callee") or ""),
         )
@@ -167,6 +165,12 @@ class Facts:
         service = safe_name(self.services[0], "") if len(self.services) == 1 else ""
         method = safe_name(self.methods[0], "") if len(self.methods) == 1 else ""
         return f"{service}:{method}" if service and method else service
+
+
+def number_of(row: Mapping[str, Any], name: str) -> float | None:
+    """Return a number of a row; a missing one, or a null of pandas, is None."""
+    value = row.get(name)
+    return None if value is None or pd.isna(value) else float(value)
 
 
 @lru_cache(maxsize=4096)

@@ -6,10 +6,13 @@ call is read here; a `format` contrast shows a shape of letters and digits.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import pandas as pd
+
 from fl_assets.core.advice import Consequence
-from fl_assets.playbooks.facts import TRANSIENT, Facts, safe_name
+from fl_assets.playbooks.facts import TRANSIENT, Facts, number_of, safe_name
 
 SHOWN = {
     "repeated_question": "a question that is asked again",
@@ -193,10 +196,7 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
     """Return what the failures cost, in numbers and in one sentence of those that are known."""
     days = facts.window_days
 
-    def number(name: str) -> float | None:
-        value = known.get(name)
-        return None if value is None or value != value else float(value)
-
+    number = partial(number_of, known)
     looked, per_day = number("failures") or 0.0, facts.failures / days
     scale = facts.failures / looked if looked else 0.0
     rate, to_recover = number("recovered_rate"), number("calls_to_recover")
@@ -261,9 +261,9 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
 def _episode(known: Mapping[str, Any]) -> str:
     """Say when it began and ended, when it all came in a short part of the window."""
     began, ended = known.get("began"), known.get("ended")
-    if began is None or began != began:  # NaT differs from itself
+    if began is None or pd.isna(began):
         return ""
-    if ended is None or ended != ended:
+    if ended is None or pd.isna(ended):
         return f"All of it came after {began:%d %B %H:%M} UTC, up to the end of the telemetry."
     until = f"{ended:%H:%M}" if began.date() == ended.date() else f"{ended:%d %B %H:%M}"
     return f"All of it came between {began:%d %B %H:%M} and {until} UTC{_OVER}"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fl_assets.adapters.offer import AdapterOffer
+from fl_assets.adapters.admission import AdapterOffer
 from fl_assets.core.models import Category, Decision
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.rules import held_by

@@ -79,5 +79,4 @@ def possible(patterns: Iterable[str]) -> Callable[[bytes], list[int]]:
     for pattern in patterns:
         rules.Add(pattern, _options())
     rules.Compile()
-    match = rules._filter.Match
-    return lambda text: match(text, True)
+    return lambda text: rules.Match(text, potential=True) or []

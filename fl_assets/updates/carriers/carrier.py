@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol, get_args
 
-from fl_assets.adapters.offer import AdapterOffer
+from fl_assets.adapters.admission import AdapterOffer
 from fl_assets.adapters.store import AdapterStore
 from fl_assets.core.models import Category, Playbook
 from fl_assets.updates.config_files import ConfigFiles
