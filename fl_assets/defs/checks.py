@@ -8,7 +8,7 @@ fails. When some days pass, it warns, and later steps leave the failed days out 
 under that day (`per_day.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from fl_assets.core.cycles import mode_of
-from fl_assets.defs.metadata import preview
+from fl_assets.defs.metadata import CHECK_ROWS, check_result, preview
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import evaluate_per_day, mark_downstream_checks_skipped
 from fl_assets.defs.resources import WorkspaceResource
@@ -25,10 +25,10 @@ from fl_assets.playbooks import rules
 from fl_assets.playbooks.gate import Verdict
 from fl_assets.playbooks.rules import GateRule
 from fl_assets.updates.decisions import cycle_result
+from fl_assets.updates.history import Rollout
 from fl_assets.updates.rollout import open_releases, recover_configs
 from fl_assets.workspace import Workspace
 
-SHOWN = 20
 NOT_READ = ("events", "reason", "path", "fix")
 OFFENDING = ("found", "needed", "of")
 """Columns that fit a page 1280 pixels wide; runs of many days have the day before them."""
@@ -53,7 +53,7 @@ def _check_of(rule: GateRule[Any]) -> dg.AssetChecksDefinition:
             _close_cycles(space, context.run.run_id, verdicts)
         limits: dict[str, Any] = {name: f"{limit:g}" for name, limit in rule.limits(space.settings).items()}
         if rule.asset == "raw_traces" and (unread := space.index.unread()):
-            limits["not_read"] = preview([asdict(one) for one in unread], NOT_READ, limit=SHOWN)
+            limits["not_read"] = preview([asdict(one) for one in unread], NOT_READ, limit=CHECK_ROWS)
         expected = rule.expected(space.settings)
         result = evaluate_per_day(
             context,
@@ -93,20 +93,20 @@ def _result(
         for day in failed
         for broken in verdicts[day].stopping
     ]
-    metadata: dict[str, Any] = {"violations": len(rows), **limits}
+    numbers: dict[str, Any] = {"violations": len(rows), **limits}
     if len(verdicts) > 1:
-        metadata |= {
-            "days": ", ".join(str(day) for day in (failed or list(verdicts))[:SHOWN]),
+        numbers |= {
+            "days": ", ".join(str(day) for day in (failed or list(verdicts))[:CHECK_ROWS]),
             "days_failed": f"{len(failed)} of {len(verdicts)}",
         }
-    if rows:
-        columns = ("day", *OFFENDING) if len(verdicts) > 1 else OFFENDING
-        metadata["offending"] = preview(rows, columns, limit=SHOWN)
-    return dg.AssetCheckResult(
-        passed=not rows,
-        severity=dg.AssetCheckSeverity.ERROR if len(failed) == len(verdicts) else dg.AssetCheckSeverity.WARN,
-        description=_said(rows, expected, [kept[day] for day in verdicts if day in kept]),
-        metadata=metadata,
+    said = _said(rows, expected, [kept[day] for day in verdicts if day in kept])
+    return check_result(
+        rows,
+        ("day", *OFFENDING) if len(verdicts) > 1 else OFFENDING,
+        numbers=numbers,
+        failed=said,
+        passed=said,
+        is_error=len(failed) == len(verdicts),
     )
 
 
@@ -140,53 +140,44 @@ def updates_stand(
     """No update was rolled back (a warning), and none waits for a person to repair files (an error)."""
     space = workspace.open()
     rollouts = open_releases(space.updates).rollouts()
-    failed = [one for one in rollouts.values() if one.ended == "failed" and one.ended_at]
     half_done = recover_configs(space.updates)
 
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
-        rows = [
+        people = [row for day in days for row in _for_a_person(rollouts.values(), day)]
+        if half_done:
+            people.append(_row(days[-1], "", "half done", half_done))
+        known = {row["decision_id"] for row in people}
+        measured = [
             {**row, "day": str(day)}
             for day in days
             for row in space.warehouse.read_day("update_outcomes", day)
-            if row["action"] == "rolled_back"
+            if row["action"] == "rolled_back" and row["decision_id"] not in known
         ]
-        people = [
-            {
-                "day": str(day),
-                "decision_id": one.update.decision_id,
-                "category": one.update.category,
-                "verdict": "failed",
-                "reason": one.reason,
-            }
-            for day in days
-            for one in failed
-            if one.ended_at
-            and mode_of(day, today=one.ended_at.date()) == "live"
-            and day <= one.ended_at.date()
-        ]
-        if half_done:
-            problem = {"category": "config", "verdict": "half done", "reason": half_done}
-            people.append({"day": str(days[-1]), "decision_id": "", **problem})
-        with_people = {one["decision_id"] for one in people}
-        measured = [row for row in rows if row["decision_id"] not in with_people]
-        shown = people + measured
-        under_way = sum(row.is_running or row.is_watched for row in rollouts.values())
-        described = f"{under_way} updates on trial or watched, none rolled back"
-        metadata: dict[str, Any] = {"rolled_back": len(measured), "needs_a_person": len(people)}
-        if shown:
-            described = (
-                f"expected no update rolled back; found: {len(measured)} rolled back by their measured "
-                f"outcome, {len(people)} for a person to look at"
-            )
-            metadata["updates"] = preview(shown, ("day", "decision_id", "verdict", "reason"), limit=SHOWN)
-        return dg.AssetCheckResult(
-            passed=not shown,
-            severity=dg.AssetCheckSeverity.ERROR if people else dg.AssetCheckSeverity.WARN,
-            description=described,
-            metadata=metadata,
+        under_way = sum(one.is_running or one.is_watched for one in rollouts.values())
+        return check_result(
+            people + measured,
+            ("day", "decision_id", "verdict", "reason"),
+            numbers={"rolled_back": len(measured), "needs_a_person": len(people)},
+            failed=f"expected no update rolled back; found: {len(measured)} rolled back by their measured "
+            f"outcome, {len(people)} for a person to look at",
+            passed=f"{under_way} updates on trial or watched, none rolled back",
+            is_error=bool(people),
+            shown_as="updates",
         )
 
     return evaluate_per_day(context, evaluate)
+
+
+def _for_a_person(rollouts: Iterable[Rollout], day: date) -> Iterator[dict[str, str]]:
+    """Yield the updates that could not be carried out, on the days on which that was news."""
+    for one in rollouts:
+        ended = one.ended_at.date() if one.ended == "failed" and one.ended_at else None
+        if ended and day <= ended and mode_of(day, today=ended) == "live":
+            yield _row(day, one.update.decision_id, "failed", one.reason)
+
+
+def _row(day: date, decision_id: str, verdict: str, reason: str) -> dict[str, str]:
+    return {"day": str(day), "decision_id": decision_id, "verdict": verdict, "reason": reason}
 
 
 _SCORED = """
@@ -214,15 +205,15 @@ def evaluations_have_traces(
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
         rows = space.warehouse.rows(_SCORED, {"days": list(days)})
         lost = [row for row in rows if not row["is_known"]]
-        metadata: dict[str, Any] = {"scores_with_a_trace": len(rows), "without_its_trace": len(lost)}
-        if lost:
-            columns = ("name", "value", "trace_id", "node_id")
-            metadata["unknown"] = preview(lost, columns, limit=SHOWN)
-        return dg.AssetCheckResult(
-            passed=2 * len(lost) <= len(rows),
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{len(rows) - len(lost)} of {len(rows)} scores have a stored trace, half should",
-            metadata=metadata,
+        said = f"{len(rows) - len(lost)} of {len(rows)} scores have a stored trace, half should"
+        return check_result(
+            lost,
+            ("name", "value", "trace_id", "node_id"),
+            numbers={"scores_with_a_trace": len(rows), "without_its_trace": len(lost)},
+            failed=said,
+            passed=said,
+            is_passed=2 * len(lost) <= len(rows),
+            shown_as="unknown",
         )
 
     return evaluate_per_day(context, evaluate)

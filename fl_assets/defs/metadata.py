@@ -20,7 +20,7 @@ from fl_assets.defs.partitions import BACKFILL, DAILY
 CODE_VERSION = "2"
 """Raise it when a table's meaning changes: the UI then marks earlier materialisations as outdated."""
 
-PREVIEW_ROWS = 10
+PREVIEW_ROWS, CHECK_ROWS = 10, 20
 PREVIEW_CHARS = 160
 """A page 1280 pixels wide leaves some 60 characters to all columns of a table: use four at most, numbers
 first and the text, which may wrap, last."""
@@ -92,26 +92,28 @@ def preview(
     return dg.MetadataValue.table(records=records, schema=schema)
 
 
-def warning(
-    rows: Sequence[Mapping[str, Any]], name: str, columns: Sequence[str], *, failed: str, passed: str
+def check_result(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    numbers: Mapping[str, Any],
+    failed: str,
+    passed: str,
+    is_passed: bool | None = None,
+    is_error: bool = False,
+    shown_as: str = "offending",
 ) -> dg.AssetCheckResult:
-    """Return the result of a check that only warns.
+    """Return the result of a check: a table of the rows that offend, and the numbers.
 
-    Args:
-        rows: What offends; the check passes without any.
-        name: What they are, as the metadata's name of their count.
-        columns: Those of their preview.
-        failed: Description when there are some.
-        passed: Description when there are none.
+    Unless `is_passed` says otherwise it passes without rows; it warns unless `is_error`.
     """
-    metadata: dict[str, Any] = {name: len(rows)}
-    if rows:
-        metadata["offending"] = preview(rows, columns, limit=20)
+    is_passed = not rows if is_passed is None else is_passed
+    table = {shown_as: preview(rows, columns, limit=CHECK_ROWS)} if rows else {}
     return dg.AssetCheckResult(
-        passed=not rows,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=failed if rows else passed,
-        metadata=metadata,
+        passed=is_passed,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        description=passed if is_passed else failed,
+        metadata={**numbers, **table},
     )
 
 

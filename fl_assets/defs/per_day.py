@@ -18,6 +18,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # n
 
 from fl_assets.defs.partitions import days_of
 from fl_assets.infra.warehouse import Warehouse
+from fl_assets.workspace import Workspace
 
 
 def each_in_session(warehouse: Warehouse, days: Iterable[date]) -> Iterator[date]:
@@ -27,12 +28,24 @@ def each_in_session(warehouse: Warehouse, days: Iterable[date]) -> Iterator[date
             yield day
 
 
+def sound_days(context: dg.AssetExecutionContext, space: Workspace) -> Iterator[date]:
+    """Yield the days of a run that keep every input rule, each with one connection to the warehouse."""
+    return each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys)))
+
+
 def report_day(
-    context: dg.AssetExecutionContext, day: date, table_name: str, rows: int, metadata: Mapping[str, Any]
+    context: dg.AssetExecutionContext,
+    day: date,
+    table_name: str,
+    rows: int,
+    metadata: Mapping[str, Any],
+    *,
+    nothing: str = "",
 ) -> None:
-    """Attach a day's metadata to its own partition."""
+    """Attach a day's metadata to its own partition; where there are no rows, `nothing` in its place."""
+    shown = {"nothing_here": nothing} if nothing and not rows else metadata
     context.add_asset_metadata(
-        {"dagster/partition_row_count": rows, **metadata}, asset_key=table_name, partition_key=str(day)
+        {"dagster/partition_row_count": rows, **shown}, asset_key=table_name, partition_key=str(day)
     )
 
 

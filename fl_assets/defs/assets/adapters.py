@@ -8,7 +8,7 @@ import dagster as dg
 
 from fl_assets.adapters.folder import AdapterStoreError
 from fl_assets.adapters.store import AdapterStore, InstalledAdapter
-from fl_assets.defs.metadata import numbers, preview, table_asset, warning
+from fl_assets.defs.metadata import check_result, numbers, preview, table_asset
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
@@ -68,10 +68,10 @@ def adapter_freshness(
             stale.append({"adapter_id": one.adapter_id, "version": one.version, "problem": expired})
     if problem:
         stale.append({"adapter_id": "", "version": "", "problem": problem})
-    found = warning(
+    found = check_result(
         stale,
-        "stale",
         ("adapter_id", "version", "problem"),
+        numbers={"stale": len(stale)},
         failed="expected answering sources and manifests that hold; found: "
         + ", ".join("{adapter_id} {version}: {problem}".format_map(one) for one in stale[:1]),
         passed=f"{len(offered)} versions offered, {len(installed)} installed, none expired",

@@ -13,9 +13,9 @@ import dagster as dg
 
 from fl_assets.defs.assets.patterns import conversation_signals, failure_signatures
 from fl_assets.defs.assets.telemetry import SPECS
-from fl_assets.defs.metadata import numbers, of, preview, table_asset, warning
-from fl_assets.defs.partitions import DAILY, days_of
-from fl_assets.defs.per_day import each_in_session, evaluate_per_day, report_day
+from fl_assets.defs.metadata import check_result, numbers, of, preview, table_asset
+from fl_assets.defs.partitions import DAILY
+from fl_assets.defs.per_day import evaluate_per_day, report_day, sound_days
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.federation.coordinator_side import SummaryFiles
@@ -35,7 +35,7 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
     """Which nodes are known, new or silent, what each sends, and how complete the day is."""
     space = workspace.open()
     registered = space.summaries.registered()
-    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+    for day in sound_days(context, space):
         nodes = nodes_of(*space.report.reported(day), day, registered)
         rows = _rows(space.summaries, day, nodes, registered)
         space.warehouse.replace_records("node_registry", day, rows)
@@ -109,10 +109,10 @@ def every_node_reports(
         ]
         named = ", ".join(row["node_id"] for row in rows[:3])
         known = sum(row["is_expected"] for row in space.warehouse.read_day("node_registry", days[-1]))
-        return warning(
+        return check_result(
             rows,
-            "silent",
             ("silent_days", "usual", "day", "node_id"),
+            numbers={"silent": len(rows)},
             failed=f"expected every node to report; found: {len(rows)} silent ({named})",
             passed=f"{known} nodes expected on {days[-1]}, all of them report",
         )
@@ -129,10 +129,10 @@ def summaries_are_taken(
     summaries = workspace.open().summaries
     rows = [asdict(one) for one in summaries.refusals()]
     rules = ", ".join(sorted({row["rule"] for row in rows}))
-    result = warning(
+    result = check_result(
         rows,
-        "refused",
         REFUSAL_COLUMNS,
+        numbers={"refused": len(rows)},
         failed=f"expected every summary to be taken; found: {len(rows)} refused ({rules})",
         passed=f"summaries of {len(summaries.registered())} registered nodes, none refused",
     )

@@ -13,7 +13,7 @@ import pandas as pd
 from fl_assets.defs.assets.telemetry import SPECS
 from fl_assets.defs.metadata import PREVIEW_ROWS, counts, numbers, of, preview, table_asset, table_spec
 from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
-from fl_assets.defs.per_day import each_in_session, report_day
+from fl_assets.defs.per_day import report_day, sound_days
 from fl_assets.defs.pictures import (
     nodes_by_patterns,
     pattern_trends,
@@ -41,7 +41,7 @@ def failure_signatures(context: dg.AssetExecutionContext, workspace: WorkspaceRe
     space, days = workspace.open(), days_of(context.partition_keys)
     refreshed = space.sums.refresh_signatures(space.days.with_events(days[-1]))
     context.log.info(f"summed {len(refreshed)} days that were new or had changed")
-    for day in each_in_session(space.warehouse, space.gate.sound_days(days)):
+    for day in sound_days(context, space):
         sums, largest = space.sums.largest_signatures(day, PREVIEW_ROWS)
         rows = sums.pop("rows")
         table = [
@@ -67,7 +67,7 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
     """
     space, days = workspace.open(), days_of(context.partition_keys)
     space.sums.refresh_conversations(space.days.with_events(days[-1]))
-    for day in each_in_session(space.warehouse, space.gate.sound_days(days)):
+    for day in sound_days(context, space):
         rows = space.warehouse.read_day("conversation_signals", day)
         affected: Counter[str] = Counter()
         for row in rows:
@@ -87,9 +87,7 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
         most = preview(table, ("conversations", "signal", "where"))
         shown = {**numbers(affected), "most_affected": most}
         nothing = "no conversation was logged on this day; docs/formats.md says how to log one"
-        report_day(
-            context, day, "conversation_signals", len(rows), shown if rows else {"nothing_here": nothing}
-        )
+        report_day(context, day, "conversation_signals", len(rows), shown, nothing=nothing)
 
 
 @dg.asset(
@@ -100,7 +98,7 @@ def conversation_signals(context: dg.AssetExecutionContext, workspace: Workspace
 def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Failures grouped into patterns, each with nodes, rate, state and a confidence that can be checked."""
     space = workspace.open()
-    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+    for day in sound_days(context, space):
         window = space.days.window(day)
         found = analyse(
             space.patterns.history(day),
@@ -186,13 +184,13 @@ def fleet_knowledge(
 ) -> Iterator[dg.MaterializeResult]:
     """Compare calls that fail with calls that succeed, and first attempts with second ones."""
     space = workspace.open()
-    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+    for day in sound_days(context, space):
         known = space.patterns.knowledge(day, space.days.window(day), space.settings.min_nodes)
         for name, (columns, nothing) in KNOWLEDGE.items():
             rows: pd.DataFrame = getattr(known, name.removeprefix("pattern_"))
             count = space.warehouse.replace(name, day, rows.assign(event_date=day))
             shown = {"first": preview(rows.head(PREVIEW_ROWS).to_dict("records"), columns)}
-            report_day(context, day, name, count, shown if count else {"nothing_here": nothing})
+            report_day(context, day, name, count, shown, nothing=nothing)
     for name in KNOWLEDGE:
         yield dg.MaterializeResult(asset_key=dg.AssetKey(name))
 
@@ -202,7 +200,7 @@ def fleet_knowledge(
 def confidence_calibration(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """How often predictions came true: past days assessed again, each from what was known by its end."""
     space = workspace.open()
-    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+    for day in sound_days(context, space):
         members = pd.DataFrame(
             space.warehouse.read_day("pattern_members", day), columns=["pattern_id", "message_id"]
         )
@@ -235,5 +233,5 @@ def confidence_calibration(context: dg.AssetExecutionContext, workspace: Workspa
             **pictures(diagram=reliability_diagram(filled, space.settings.threshold)),
             "reliability": preview(table, ("assessments", "believed", "came true")),
         }
-        nothing = {"nothing_here": "not enough days yet to compare what was believed with what came"}
-        report_day(context, day, "confidence_calibration", rows, shown if filled else nothing)
+        nothing = "not enough days yet to compare what was believed with what came"
+        report_day(context, day, "confidence_calibration", rows, shown, nothing=nothing)

@@ -12,8 +12,7 @@ import pandas as pd
 from fl_assets.core.models import Playbook
 from fl_assets.defs.assets.patterns import KNOWLEDGE_SPECS, failure_patterns
 from fl_assets.defs.metadata import counts, numbers, preview, table_asset
-from fl_assets.defs.partitions import days_of
-from fl_assets.defs.per_day import each_in_session, report_day
+from fl_assets.defs.per_day import report_day, sound_days
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.playbooks.fleet import FleetKnowledge
@@ -33,7 +32,7 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
     """Proposed changes for the day's patterns, with confidence, evidence and what holds each back."""
     space = workspace.open()
     remedies = load_remedies(space.settings.remedies_path)
-    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+    for day in sound_days(context, space):
         read = space.warehouse.read_day
         found = [read(f"pattern_{name}", day) for name in ("consequences", "contrasts", "cures", "examples")]
         proposed = propose(
@@ -58,8 +57,8 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
             "ready_now": preview(map(_line, in_order), columns, limit=len(ready)),
             "held_back": preview(why, ("playbook", "held because"), limit=len(why)),
         }
-        nothing = {"nothing_here": "no failure of the day is known well enough for a change to be proposed"}
-        report_day(context, day, "playbooks", rows, shown if proposed else nothing)
+        nothing = "no failure of the day is known well enough for a change to be proposed"
+        report_day(context, day, "playbooks", rows, shown, nothing=nothing)
 
 
 def _reasons(playbook: Playbook) -> str:

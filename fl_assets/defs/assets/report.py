@@ -9,8 +9,7 @@ from fl_assets.core.cycles import mode_of
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.defs.assets.patterns import failure_patterns
 from fl_assets.defs.metadata import file_asset, numbers
-from fl_assets.defs.partitions import days_of
-from fl_assets.defs.per_day import each_in_session, report_day
+from fl_assets.defs.per_day import report_day, sound_days
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
@@ -32,7 +31,7 @@ LAST = {"dagster/priority": "-1"}
 def cycle_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What a cycle found, as one self-contained HTML page and as JSON; made for a gated day, too."""
     space = workspace.open()
-    for day in each_in_session(space.warehouse, space.gate.sound_days(days_of(context.partition_keys))):
+    for day in sound_days(context, space):
         report = build_report(space.report.rows(day))
         page, twin = write_report(space.settings.reports_path, report)
         notify(context, space.settings, report)

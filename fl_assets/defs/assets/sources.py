@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from fl_assets.defs.metadata import file_asset, preview, warning
+from fl_assets.defs.metadata import check_result, file_asset, preview
 from fl_assets.defs.partitions import DAILY, days_of
 from fl_assets.defs.per_day import evaluate_per_day, report_day
 from fl_assets.defs.resources import WorkspaceResource
@@ -58,10 +58,10 @@ def sources_answer(
     def evaluate(days: Sequence[date]) -> dg.AssetCheckResult:
         missing = space.pull.incomplete(space.sources, days)
         named = ", ".join(dict.fromkeys(one.source for one in missing))
-        return warning(
+        return check_result(
             _rows(missing),
-            "sources_that_did_not_answer",
             COLUMNS,
+            numbers={"sources_that_did_not_answer": len(missing)},
             failed=f"expected every source to give the day; found: {named} did not",
             passed="every source gave the day" if space.sources else "no source is set",
         )

@@ -88,7 +88,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
             "trials": preview(table, ("id", "verdict", "why"), limit=len(table)),
             "remedies": preview(scores, ("remedy", "helpful", "harmful", "inconclusive", "helps")),
         }
-        report_day(context, day, "update_outcomes", rows, shown if found else {"nothing_here": NO_TRIAL})
+        report_day(context, day, "update_outcomes", rows, shown, nothing=NO_TRIAL)
 
 
 def _verdict(outcome: Mapping[str, Any]) -> str:
@@ -199,5 +199,5 @@ def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspac
             **counts(row["status"] for row in found),
             "updates": preview(table, ("id", "status", "why"), limit=len(table)),
         }
-        nothing = {"nothing_here": "no decision of this day asks for a change that could be carried out"}
-        report_day(context, day, "applied_updates", rows, shown if found else nothing)
+        nothing = "no decision of this day asks for a change that could be carried out"
+        report_day(context, day, "applied_updates", rows, shown, nothing=nothing)
