@@ -142,10 +142,11 @@ def _too_long(reading: Reading, number: int, size: int, most: int, start: bytes)
 def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file with their numbers, from 1, repaired, for a format that is not native.
 
-    Damage ends them, and lines longer than `MAX_DOCUMENT_BYTES` are skipped; both are noted in `reading`. A
-    last line without a line end is left for next time if it may still grow.
+    Damage ends them, with the line that it cuts, and lines longer than `MAX_DOCUMENT_BYTES` are skipped; both
+    are noted in `reading`. A last line without a line end is left for next time if it may still grow.
     """
     source = reading.source
+    is_damaged = False
     held: list[bytes] = []  # of a line whose end has not been seen; of one that is too long, its start
     size = number = 0
     reading.end_offset = source.size
@@ -164,12 +165,13 @@ def numbered_lines(reading: Reading, now: datetime) -> Iterator[tuple[int, bytes
                 held = [*held, rest] if size <= MAX_DOCUMENT_BYTES else [b"".join(held)[:4096]]
     except BadPackingError as error:
         reading.bad(0, error.reason, str(error))
+        is_damaged = True
     last = b"".join(held)
     if size > MAX_DOCUMENT_BYTES:
         _too_long(reading, number + 1, size, MAX_DOCUMENT_BYTES, last)
     elif last.strip() and may_grow(source, last, now) and last.strip(b"}] \t\r"):
         reading.end_offset -= size
-    elif last:
+    elif last and (not is_damaged or _is_whole(last)):
         yield number + 1, _mended(reading, last)
     reading.end_lines = number
 
@@ -232,10 +234,11 @@ def line_batches(
     """Yield the new lines of a native file as batches of (file_no, line_no, line), without copying.
 
     Lines longer than `max_line_bytes`, or too short for an event, are left out and noted in `reading`. A last
-    line without a line end is left for next time if it may still grow.
+    line without a line end is left for next time if it may still grow; a line cut by damage is lost with it.
     """
     source = reading.source
     number = source.lines
+    is_damaged = False
     rest = b""  # of a line whose end has not been seen
     skipped, skipped_start = 0, b""  # of a line that is too long already
     consumed = source.offset
@@ -269,10 +272,11 @@ def line_batches(
                     skipped, skipped_start, rest = len(rest), rest[:4096], b""
     except BadPackingError as error:
         reading.bad(0, error.reason, str(error))
+        is_damaged = True
     if skipped and (source.coding or now - source.last_written > SETTLED):
         _too_long(reading, number + 1, skipped, max_line_bytes, skipped_start)
         consumed += skipped
-    elif rest.strip() and not may_grow(source, rest, now):
+    elif rest.strip() and not may_grow(source, rest, now) and (not is_damaged or _is_whole(rest)):
         yield from _batch(reading, file_no, number, rest + b"\n", max_line_bytes)
         consumed += len(rest)  # not counted: a line end that is added later ends this line
     reading.end_lines = number

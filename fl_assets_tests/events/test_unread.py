@@ -7,6 +7,7 @@ import os
 import tarfile
 import time
 import zipfile
+import zlib
 from datetime import timedelta
 
 import orjson
@@ -140,6 +141,17 @@ def test_framed_zstd_that_ends_within_a_frame_keeps_what_was_whole(case):
     case.write("n1/a.json").write_bytes(len(frame).to_bytes(4, "big") + frame + b"\0\0\0\x63(\xb5/\xfd")
     report = case.engine.ingest()
     assert report.events == 1
+    assert [one.reason for one in report.unread] == ["damaged_file"]
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_a_line_that_the_damage_cuts_is_lost_with_it_and_no_second_refusal(case, is_native):
+    line = call_line("e1") if is_native else b'{"resourceSpans": [{"scopeSpans": [{"spans": []}]}], "n": ""}'
+    packed = zlib.compressobj(wbits=31)
+    whole = packed.compress(line + b"\n" + line[:60]) + packed.flush(zlib.Z_SYNC_FLUSH)
+    case.write("n1/a.json.gz").write_bytes(whole)
+    report = case.engine.ingest()
+    assert (report.events, report.quarantined) == (int(is_native), 1)
     assert [one.reason for one in report.unread] == ["damaged_file"]
 
 

@@ -125,6 +125,7 @@ _UNDERSCORED = {
     for key in keys
 }
 
+_MERGED = "execute_tool (merged)"
 _LIBRARY = re.compile(r"^(?:openinference|opentelemetry)\.instrumentation\.")
 _VERB = re.compile(
     r"^(?:execute_tool|running tool:?|invoke_agent|create_agent|agent_run|call_tool|tools/call)\s+",
@@ -172,6 +173,11 @@ def kind_of(span: Span) -> str:
     if first(values, AGENT_KEYS):
         return "operation" if first(values, ("gen_ai.operation.name",)) else "agent"
     return "llm" if first(values, _MODEL_KEYS) else ""
+
+
+def is_summary(span: Span) -> bool:
+    """Whether a span only sums up others for a drawing: what ADK writes after tool calls in parallel."""
+    return first(span.attributes, ("gen_ai.tool.name",)) == "(merged tools)" or span.name == _MERGED
 
 
 def plain_name(name: str) -> str:

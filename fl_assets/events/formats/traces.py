@@ -15,6 +15,7 @@ import orjson
 from fl_assets.events.formats.causes import FailedSpan, Place, causes_of, nearest_of
 from fl_assets.events.formats.conventions import (
     agent_of,
+    is_summary,
     kind_of,
     metadata_of,
     method_of,
@@ -210,6 +211,8 @@ def _taken(trace: _Trace, line: int, span: Span | Evaluation, options: ReadOptio
         trace.size += len(span.explanation) + 200
     elif span.status in {"evaluation", "log", "error-log"}:
         _noted(trace, line, span, options)
+    elif is_summary(span):
+        trace.places.setdefault(span.span_id, Place(span.parent_id))
     elif "logfire.pending_parent_id" not in span.attributes:
         yield from _called(trace, line, span, options)
     elif (begun := _begun(span)).span_id not in trace.places:

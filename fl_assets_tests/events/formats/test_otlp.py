@@ -110,6 +110,18 @@ def exception(kind: str, message: str, stack: str = "") -> dict:
         ({"k8s.pod.name": "agent-0"}, "agent-0"),
         (
             {
+                "host.name": "ip-10-0-0-7.internal",
+                "k8s.node.name": "ip-10-0-0-7.internal",
+                "k8s.deployment.name": "agent",
+                "k8s.namespace.name": "shop",
+                "k8s.cluster.name": "eu",
+            },
+            "eu/shop/agent",
+        ),
+        ({"k8s.node.name": "pool-1-a", "k8s.daemonset.name": "agent"}, "pool-1-a"),
+        ({"host.name": "agent-7d9f8b6c5-x2x9z", "k8s.namespace.name": "shop"}, "shop/agent"),
+        (
+            {
                 "service.instance.id": "shop.agent-7d9f8b6c5-x2x9z.main",
                 "k8s.pod.name": "agent-7d9f8b6c5-x2x9z",
             },
@@ -870,6 +882,14 @@ def test_what_a_judge_is_asked_is_no_users_question():
     said = {"openinference.span.kind": "LLM", "input.value": "Is it right?", "output.value": "no"}
     found = events(run(request(judge, span(parent=ROOT, attributes=said))))
     assert [event["event_type"] for event in found] == ["ExecutionTrace"] * 2
+
+
+@pytest.mark.parametrize("tool", ["(merged tools)", "lookup"])
+def test_a_span_that_sums_up_the_tools_of_a_step_is_no_call(tool):
+    called = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
+    name = "execute_tool lookup" if tool == "lookup" else "execute_tool (merged)"
+    found = events(run(request(span(), span(STEP, ROOT, name, attributes=called))))
+    assert len(found) == (2 if tool == "lookup" else 1)
 
 
 def test_a_span_that_logfire_announces_is_the_span_itself_without_an_end():
