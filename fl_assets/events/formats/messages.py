@@ -249,6 +249,11 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
     return Message(_ROLES.get(role.lower(), role.lower()), next((text for text in texts if text), ""), calls)
 
 
+def words_of(content: Any) -> str:
+    """Return the text of a message's content: a text, or the texts among its parts."""
+    return _part(content)[0]
+
+
 def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
     """Return the text of a message's content (text, part or list of parts), and whether it calls a tool."""
     if depth > _MAX_DEPTH:

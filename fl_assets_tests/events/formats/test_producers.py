@@ -220,6 +220,136 @@ def test_commands_of_a_rollout_that_were_rejected_or_stopped_are_cancelled():
     }
 
 
+FORK = "019b1111-0000-7000-8000-000000000002"
+"""Made at 2025-12-12, as UUIDs of version 7 say."""
+
+
+def rollout(*said: tuple[str, dict], **about: object) -> bytes:
+    """A rollout that says these (type, payload), one second after another."""
+    meta = ("session_meta", {"id": "s1", "source": "cli", **about})
+    return file_of(
+        [
+            {"timestamp": f"2026-11-02T12:00:{second:02}Z", "type": kind, "payload": payload}
+            for second, (kind, payload) in enumerate((meta, *said))
+        ]
+    )
+
+
+def whole(kind: str, key: str = "i1", **item: object) -> tuple[str, dict]:
+    """A completed item, as Codex writes them since 0.147."""
+    item = {"type": kind, "id": key, "status": "completed", **item}
+    return "event_msg", {"type": "item_completed", "turn_id": FORK, "item": item}
+
+
+ASKED = whole("UserMessage", content=[{"type": "text", "text": "fix it"}, {"type": "local_image"}])
+ANSWERED = whole("AgentMessage", content=[{"type": "Text", "text": "It is fixed."}])
+
+
+@pytest.mark.parametrize(
+    ("item", "method", "error"),
+    [
+        (whole("CommandExecution", command=["make"], exit_code=0), "exec_command", None),
+        (
+            whole("CommandExecution", status="failed", exit_code=2, aggregated_output="no rule"),
+            "exec_command",
+            "exit code 2: no rule",
+        ),
+        (
+            whole("McpToolCall", server="crm", tool="find", status="failed", error={"message": "401"}),
+            "mcp__crm__find",
+            "HTTP status 401 Unauthorized",
+        ),
+        (
+            whole(
+                "McpToolCall", server="crm", tool="find", result={"isError": True, "content": "no such id"}
+            ),
+            "mcp__crm__find",
+            "no such id",
+        ),
+        (whole("FileChange", status="failed", stderr="no such hunk"), "apply_patch", "no such hunk"),
+        (
+            whole("DynamicToolCall", namespace="app", tool="open", success=False, error="is locked"),
+            "app__open",
+            "is locked",
+        ),
+        (whole("WebSearch", query="x"), "web_search", None),
+    ],
+)
+def test_a_completed_item_of_codex_is_a_call(item, method, error):
+    expected = ("codex", 1, {method: error} if error else {}, [("s1", "fix it", "It is fixed.")])
+    assert counted("x", rollout(ASKED, item, ANSWERED)) == expected
+
+
+def test_a_command_that_the_user_declined_is_cancelled():
+    (event,) = rows("x", rollout(whole("CommandExecution", status="declined")))[1]
+    assert event["execution_trace"]["metadata"]["caused_by"] == "cancelled"
+
+
+def test_an_item_says_when_its_call_began_and_which_script_made_it():
+    script = {"type": "custom_tool_call", "call_id": "c1", "name": "exec", "input": "await tools.run()"}
+    took = {"secs": 0, "nanos": 5 * 10**8}
+    failed = whole("CommandExecution", "e1", status="failed", exit_code=2, duration=took)
+    output = [{"type": "input_text", "text": "Script failed\nWall time 1 seconds\nexit code 2"}]
+    done = {"type": "custom_tool_call_output", "call_id": "c1", "output": output}
+    content = rollout(("response_item", script), failed, ("response_item", done))
+    calls = {event["event_id"]: event["execution_trace"] for event in rows("x", content)[1]}
+    assert calls["s1:e1"]["duration_ms"] == 500.0
+    assert calls["s1:c1"]["metadata"]["caused_by"] == "s1:e1"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_item_and_the_lines_of_one_call_are_one_call(is_first):
+    call = {"type": "function_call", "call_id": "c1", "name": "find", "namespace": "mcp__crm__"}
+    output = ("response_item", {"type": "function_call_output", "call_id": "c1", "output": "some words"})
+    item = whole("McpToolCall", "c1", server="crm", tool="find", status="failed", error={"message": "no id"})
+    lines = (item, output) if is_first else (output, item)
+    found = counted("x", rollout(("response_item", call), *lines))
+    assert (found.calls, found.failures) == (1, {"mcp__crm__find": "no id"})
+
+
+def test_what_a_tool_prints_is_no_exit_code():
+    call = ("response_item", {"type": "function_call", "call_id": "c1", "name": "read"})
+    output = "Wall time: 0.1 seconds\nOutput:\nExit code: 1"
+    done = ("response_item", {"type": "function_call_output", "call_id": "c1", "output": output})
+    assert counted("x", rollout(call, done)).failures == {}
+
+
+def test_an_error_that_ends_a_turn_of_codex_is_told_once():
+    error = ("event_msg", {"type": "error", "message": "You have hit your usage limit"})
+    ended = ("event_msg", {"type": "task_complete", "error": {"message": "You have hit your usage limit"}})
+    begun = ("event_msg", {"type": "task_started"})
+    for lines, calls in (((ended,), 1), ((error, ended), 1), ((error, begun, ended), 2)):
+        found = counted("x", rollout(*lines))
+        assert (found.calls, found.failures) == (calls, {"chat": "You have hit your usage limit"})
+
+
+def test_a_fork_of_codex_repeats_nothing_of_the_session_that_it_comes_from():
+    before = "019b1110-0000-7000-8000-000000000001"
+    old = [
+        ("session_meta", {"id": before}),
+        ("turn_context", {"turn_id": before, "model": "m1"}),
+        ("event_msg", {**ASKED[1], "turn_id": before}),
+        ("event_msg", {**whole("WebSearch", "w1")[1], "turn_id": before}),
+    ]
+    own = [("turn_context", {"turn_id": FORK, "model": "m2"}), ASKED, whole("WebSearch", "w2"), ANSWERED]
+    found = rows("x", rollout(*old, *own, id=FORK, forked_from_id=before))[1]
+    assert [event["event_id"] for event in found] == [f"{FORK}:w2", f"{FORK}:turn-1793620806000000000:talk"]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"thread_source": "subagent", "parent_thread_id": "s0"},
+        {"source": {"subagent": {"thread_spawn": {"parent_thread_id": "s0", "depth": 1}}}},
+        {"source": {"subagent": "review"}, "session_id": "s0"},
+    ],
+)
+def test_what_an_agent_of_codex_orders_another_to_do_no_user_asked(about):
+    (event,) = rows("x", rollout(ASKED, whole("WebSearch"), ANSWERED, **about))[1]
+    assert event["event_id"] == "s1:i1"
+    assert event["execution_trace"]["metadata"]["session_id"] == "s0"
+
+
 def test_the_words_of_a_rollout_are_there_twice_and_counted_once():
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "run it"}]}
     twice = [
