@@ -7,35 +7,20 @@ call is read here; a `format` contrast shows a shape of letters and digits.
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fl_assets.core.advice import Consequence
+from fl_assets.core.data import read_data
 from fl_assets.playbooks.facts import TRANSIENT, Facts, number_of, safe_name
 
-SHOWN = {
-    "repeated_question": "a question that is asked again",
-    "correction": "a correction by the user",
-    "abandonment": "a user who gives up",
-    "refusal": "a refusal",
-    "apology_loop": "apologies one after the other",
-    "confident_after_failure": "a success that is claimed after a failed call",
-}
-"""What a conversation shows, by its signal."""
+_WORDS: dict[str, dict[str, str]] = read_data(Path(__file__).with_suffix(".yaml"))
+SHOWN, TYPE_WORDS = _WORDS["signals"], _WORDS["types"]
 ANY_SERVICE, ANY_METHOD, A_NAME = "a service", "a method", "a name that is not shown"
 """Words in place of names that `safe_name` refuses."""
 MAX_SUSPECTS, MAX_NODES_NAMED, MAX_ARGUMENTS, MAX_TOOLS = 3, 3, 12, 4
-TYPE_WORDS = {
-    "varchar": "text",
-    "bigint": "number",
-    "ubigint": "number",
-    "hugeint": "number",
-    "double": "number",
-    "boolean": "true or false",
-    "array": "list",
-    "object": "object",
-}
 _FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z-]{0,30}", re.ASCII)
 _SHAPE = re.compile(r"[Aa9#_./ :-]{1,32}", re.ASCII)
 """A shape as `patterns/calls.py` writes it: A, a and 9 stand for letters and digits."""
@@ -95,21 +80,6 @@ def fields_of(facts: Facts) -> dict[str, str]:
     }
 
 
-_HABITS = {
-    "AttributeError": "look an attribute or method up (its definition, or dir(object)) before you use it",
-    "TypeError": "read a function's signature before you call it, and count the arguments",
-    "ImportError": "import by the full path from the project's root, never relatively from your own script",
-    "NameError": "import or define every name before the line that uses it",
-    "KeyError": "print the keys before you take one of them",
-    "IndexError": "print the length before you take an element",
-    "ValueError": "read which values a function accepts before you pass one",
-    "UnicodeDecodeError": "name the encoding when you open a file",
-    "UnicodeEncodeError": "name the encoding when you write text or print it",
-    "FileNotFoundError": "list the folder before you open a file in it",
-    "ZeroDivisionError": "check a divisor before you divide",
-    "RecursionError": "give a recursion its end first",
-}
-"""How to avoid an exception, by its type."""
 _MIN_SHARE, _MAX_HABITS = 0.05, 4
 
 
@@ -122,8 +92,9 @@ def _exceptions(facts: Facts) -> str:
 
 def _habits(facts: Facts) -> str:
     """Say how to avoid the most frequent types of exception."""
+    known = _WORDS["habits"]
     usual = [name for name, share in facts.exceptions if share >= _MIN_SHARE][:_MAX_HABITS]
-    habits = [habit for name, habit in _HABITS.items() if name in usual] or [_HABITS["AttributeError"]]
+    habits = [habit for name, habit in known.items() if name in usual] or [known["AttributeError"]]
     return f"{'; '.join(habits)}."
 
 
@@ -310,41 +281,13 @@ def shown_value(row: Mapping[str, Any]) -> str:
     return named(value, "a value that is not shown")
 
 
-_COMMANDS = {
-    ("several commands", "missing"): "of a single command",
-    ("text passed with <<", "missing"): "without a text passed with `<<`",
-    ("text passed with <<", "given"): "with a text passed with `<<`",
-    ("pipe", "missing"): "without a pipe",
-    ("pipe", "given"): "with a pipe",
-}
-
-
 def _trait(row: Mapping[str, Any]) -> str:
-    kind, relation, name, value = row["kind"], row["relation"], named(str(row["name"])), shown_value(row)
-    what = {
-        "number": f"with {name} {relation} {value}",
-        "items": f"with {relation} {value} entries in {name}",
-        "length": f"with a {name} {'longer than' if relation == 'above' else 'no longer than'} {value} "
-        "characters",
-        "argument": f"{'without' if relation == 'missing' else 'with'} the argument {name}",
-        "type": f"with {name} as {value}",
-        "format": f"with {name} in the form {value}",
-        "value": f"with {name} = {value}",
-        "attribute": f"where {name} is {value}",
-        "flag": f"{'without' if relation == 'missing' else 'with'} {name}",
-        "command": _COMMANDS.get((str(row["name"]), relation), f"with {row['name']}"),
-        "before": f"right after {name}",
-        "place": f"at place {value} of their session",
-        "node": f"on node {value}",
-        "method": f"of {value}",
-    }
-    if kind == "earlier":
-        called = "not called" if relation == "not called before" else "called"
-        return f"before which {name} was {called} in the session"
-    if kind == "hour":
-        start = int(value) if value.isdigit() else 0
-        return f"between {start}:00 and {start + 6}:00 UTC"
-    return what[kind]
+    kind, relation, raw, value = row["kind"], row["relation"], str(row["name"]), shown_value(row)
+    start = int(value) if kind == "hour" and value.isdigit() else 0
+    names = {"name": named(raw), "raw": raw, "relation": relation, "value": value}
+    keys = (f"{kind} {raw} {relation}", f"{kind} {relation}", kind)
+    said = next(_WORDS["traits"][key] for key in keys if key in _WORDS["traits"])
+    return said.format(**names, start=start, end=start + 6)
 
 
 def cure_text(row: Mapping[str, Any]) -> str:
@@ -357,12 +300,8 @@ def cure_text(row: Mapping[str, Any]) -> str:
             f"which succeeded (after {percent(row['base_rate'])} of the successes it is called too); "
             f"{row['sessions']:,.0f} sessions on {row['nodes']:,.0f} nodes."
         )
-    what = {
-        ("call", "in between"): f"after {name} was called in between",
-        ("call", "before"): f"with {name} called earlier in the session",
-        ("wait", "waited"): f"after a wait of {row['name']} s or more",
-        ("same", "unchanged"): "with the same call once more",
-    }.get((row["subject"], row["change"]))
+    found = _WORDS["cures"].get(f"{row['subject']} {row['change']}")
+    what = found.format(name=name, raw=row["name"]) if found else None
     if what is None:
         takes_value = row["change"] in ("changed to", "set to", "other than")
         what = f"with {name} {row['change']}{f' {value}' if takes_value else ''}"
