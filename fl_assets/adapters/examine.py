@@ -6,8 +6,10 @@ What goes here: reading files within bounds, keys and bundles. What does not: th
 
 import hashlib
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from fl_assets.adapters.admission import Candidate, Inventory, Known, admission, broken_rule
 from fl_assets.adapters.folder import names_in, read_only, stored_signature
@@ -21,12 +23,15 @@ from fl_assets.adapters.manifest import (
     MANIFEST_BYTES,
     SIGNATURE,
     WEIGHTS,
+    AdapterFile,
     AdapterManifest,
     manifest_to_sign,
     parse_manifest,
 )
 from fl_assets.adapters.model_bundles import open_verifier
 from fl_assets.adapters.weights import (
+    LoraConfig,
+    Tensor,
     check_config,
     check_tensors,
     count_not_finite,
@@ -141,99 +146,74 @@ def examine(
         with read_only(folder, MANIFEST) as file:
             manifest = parse_manifest(file.read(MANIFEST_BYTES + 2))
     except (OSError, ValueError) as error:
-        return None, [
-            broken_rule(
-                "manifest", "the folder", f"a canonical {MANIFEST}", str(error) or type(error).__name__
-            )
-        ]
-    subject = f"{manifest.adapter_id} {manifest.version}"
-    found = []
-    signature = stored_signature(folder)
+        actual = str(error) or type(error).__name__
+        return None, [broken_rule("manifest", "the folder", f"a canonical {MANIFEST}", actual)]
+    found = [*_not_for_nodes(folder, manifest, inventory, keys), *check_contents(folder, manifest, inventory)]
+    return manifest, found
+
+
+def _not_for_nodes(
+    folder: int, manifest: AdapterManifest, inventory: Inventory, keys: TrustedKeys
+) -> Iterator[Violation]:
+    """Yield what is wrong with signature, base model and names of files."""
+    subject, signature = f"{manifest.adapter_id} {manifest.version}", stored_signature(folder)
     if inventory.require_signature and keys.signed_by(manifest_to_sign(manifest), signature) is None:
-        found.append(
-            broken_rule(
-                "signature",
-                subject,
-                "a signature by a trusted key",
-                "one by no trusted key" if signature else "none",
-            )
-        )
-    for rule, own, nodes in (
-        ("base_model", manifest.base_model, inventory.base_model),
-        ("base_revision", manifest.base_revision, inventory.base_revision),
-    ):
+        actual = "one by no trusted key" if signature else "none"
+        yield broken_rule("signature", subject, "a signature by a trusted key", actual)
+    for rule in ("base_model", "base_revision"):
+        own, nodes = getattr(manifest, rule), getattr(inventory, rule)
         if own != nodes:
-            found.append(broken_rule(rule, subject, f"{nodes!r}", f"{own!r}"))
-    strange = sorted(set(names_in(folder)) - {*FILES, MANIFEST, SIGNATURE, BUNDLE})
-    if strange:
-        found.append(
-            broken_rule(
-                "file_names",
-                subject,
-                f"{', '.join((*FILES, MANIFEST, SIGNATURE))} alone",
-                f"also {strange[0][:80]!r}",
-            )
-        )
-    return manifest, [*found, *check_contents(folder, manifest, inventory)]
+            yield broken_rule(rule, subject, f"{nodes!r}", f"{own!r}")
+    if strange := sorted(set(names_in(folder)) - {*FILES, MANIFEST, SIGNATURE, BUNDLE}):
+        expected = f"{', '.join((*FILES, MANIFEST, SIGNATURE))} alone"
+        yield broken_rule("file_names", subject, expected, f"also {strange[0][:80]!r}")
 
 
 def check_contents(folder: int, manifest: AdapterManifest, inventory: Inventory) -> list[Violation]:
     """Return what is wrong with the two files of an adapter: their hashes, or else their content."""
-    found = []
-    for file in manifest.files:
-        try:
-            with read_only(folder, file.name) as opened:
-                size = os.fstat(opened.fileno()).st_size
-                # A file of another size is not read: it may be a terabyte of nothing.
-                digest = hashlib.file_digest(opened, "sha256").hexdigest() if size == file.size else ""
-        except (OSError, ValueError) as error:
-            found.append(
-                broken_rule(
-                    "checksum", file.name, "a plain file", str(getattr(error, "strerror", None) or error)
-                )
-            )
-            continue
-        if (size, digest) != (file.size, file.sha256):
-            found.append(
-                broken_rule(
-                    "checksum",
-                    file.name,
-                    f"{file.size} bytes with SHA-256 {file.sha256}",
-                    f"{size} bytes" + (f" with {digest}" if digest else ""),
-                )
-            )
-    if found:
+    if found := [problem for file in manifest.files if (problem := _wrong_file(folder, file))]:
         return found
     with read_only(folder, CONFIG) as opened:
         config, found = check_config(opened.read(CONFIG_BYTES), manifest, inventory)
     with read_only(folder, WEIGHTS) as opened:
-        length = opened.read(8)
-        announced = header_length(length, manifest.file(WEIGHTS).size)
-        if not announced:
-            actual = f"{int.from_bytes(length, 'little')} bytes announced"
-            return [
-                *found,
-                broken_rule("tensor_header", WEIGHTS, "a header of up to 8 MB inside the file", actual),
-            ]
-        tensors, problems = read_header(length, opened.read(announced), manifest.file(WEIGHTS).size)
-        found += problems
-        if problems:
-            return found
-        found += check_tensors(tensors, config) if config else []
-        for tensor in tensors:
-            opened.seek(tensor.start)
-            left, bad = tensor.end - tensor.start, 0
-            while left:
-                chunk = opened.read(min(_CHUNK, left))
-                bad, left = bad + count_not_finite(tensor.dtype, chunk), left - len(chunk)
-            if bad:
-                found.append(
-                    broken_rule(
-                        "finite_values",
-                        WEIGHTS,
-                        "finite values",
-                        f"{bad} NaN or infinite in {tensor.name[:120]}",
-                    )
-                )
-                break
+        return [*found, *_wrong_weights(opened, manifest.file(WEIGHTS).size, config)]
+
+
+def _wrong_file(folder: int, file: AdapterFile) -> Violation | None:
+    """Return how a file differs from the manifest; one of another size is not read: it may be a terabyte."""
+    try:
+        with read_only(folder, file.name) as opened:
+            size = os.fstat(opened.fileno()).st_size
+            digest = hashlib.file_digest(opened, "sha256").hexdigest() if size == file.size else ""
+    except (OSError, ValueError) as error:
+        actual = str(getattr(error, "strerror", None) or error)
+        return broken_rule("checksum", file.name, "a plain file", actual)
+    if (size, digest) == (file.size, file.sha256):
+        return None
+    expected, more = f"{file.size} bytes with SHA-256 {file.sha256}", f" with {digest}" if digest else ""
+    return broken_rule("checksum", file.name, expected, f"{size} bytes{more}")
+
+
+def _wrong_weights(opened: BinaryIO, size: int, config: LoraConfig | None) -> list[Violation]:
+    length = opened.read(8)
+    announced = header_length(length, size)
+    if not announced:
+        actual = f"{int.from_bytes(length, 'little')} bytes announced"
+        return [broken_rule("tensor_header", WEIGHTS, "a header of up to 8 MB inside the file", actual)]
+    tensors, found = read_header(length, opened.read(announced), size)
+    if found:
+        return found
+    found = check_tensors(tensors, config) if config else []
+    for tensor in tensors:
+        if bad := _not_finite(opened, tensor):
+            actual = f"{bad} NaN or infinite in {tensor.name[:120]}"
+            return [*found, broken_rule("finite_values", WEIGHTS, "finite values", actual)]
     return found
+
+
+def _not_finite(opened: BinaryIO, tensor: Tensor) -> int:
+    opened.seek(tensor.start)
+    left, bad = tensor.end - tensor.start, 0
+    while left and (chunk := opened.read(min(_CHUNK, left))):
+        bad, left = bad + count_not_finite(tensor.dtype, chunk), left - len(chunk)
+    return bad

@@ -22,7 +22,7 @@ from fl_assets.adapters.folder import (
     versions_in,
 )
 from fl_assets.adapters.hub import OfferSource
-from fl_assets.adapters.manifest import BUNDLE, MANIFEST, SIGNATURE, folder_name
+from fl_assets.adapters.manifest import BUNDLE, MANIFEST, SIGNATURE, AdapterManifest, folder_name
 from fl_assets.adapters.memory import MemoryFile, VersionMemory, previous_version
 from fl_assets.infra.disk import new_file
 from fl_assets.infra.json_text import canonical_record
@@ -49,51 +49,37 @@ class Installer:
         manifest = candidate.manifest
         if manifest is None:
             raise AssertionError  # admission refuses it
-        name, version = folder_name(manifest.adapter_id), manifest.version
+        adapter_id, version = manifest.adapter_id, manifest.version
         staging = f"{TEMPORARY[0]}{secrets.token_hex(8)}"
         os.mkdir(staging, 0o755, dir_fd=root)
         try:
             with opened(root, staging) as folder:
-                for file in manifest.files:
-                    with new_file(file.name, folder=folder, mode=0o644) as target:
-                        source.fetch(candidate, file, target)
-                notes = {
-                    MANIFEST: canonical_record(manifest),
-                    SIGNATURE: candidate.signature.strip().encode(),
-                } | ({BUNDLE: candidate.bundle} if candidate.bundle else {})
-                for file_name, content in notes.items():
-                    with new_file(file_name, folder=folder, mode=0o644) as target:
-                        target.write(content)
+                _fetch(folder, source, candidate, manifest)
                 if problems := self._examiner.contents(folder, manifest):
-                    raise AdapterRefusedError(manifest.adapter_id, version, problems)
+                    raise AdapterRefusedError(adapter_id, version, problems)
                 os.fsync(folder)
             with self._folder.switching():
                 # Saved before the rename, so that a crash leaves no version whose number is not known.
                 state = self._memory.load().at(now).seen(manifest)
                 if note:
-                    state = state.with_adapter(
-                        manifest.adapter_id,
-                        withdrawn=tuple(
-                            each for each in state.of(manifest.adapter_id).withdrawn if each != version
-                        ),
-                    )
-                self._memory.save(
-                    state.with_act(
-                        at=now, act="staged", adapter_id=manifest.adapter_id, version=version, note=note
-                    )
-                )
-                with suppress(FileExistsError):
-                    os.mkdir(name, 0o755, dir_fd=root)
-                    os.fsync(root)
-                with opened(root, name) as folder:
-                    if version in versions_in(folder):
-                        self._remove_damaged(root, folder, name, version)
-                    os.rename(staging, version, src_dir_fd=root, dst_dir_fd=folder)
-                    os.fsync(folder)
-                    self._prune(root, folder, name, state.of(manifest.adapter_id), version)
+                    state = state.offered_again(adapter_id, version)
+                self._memory.save(state.with_act(now, "staged", adapter_id, version, note))
+                self._place(root, staging, folder_name(adapter_id), version, state.of(adapter_id))
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True, dir_fd=root)
             raise
+
+    def _place(self, root: int, staging: str, name: str, version: str, memory: VersionMemory) -> None:
+        """Rename a staged version into its adapter's folder, and remove old ones there."""
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=root)
+            os.fsync(root)
+        with opened(root, name) as folder:
+            if version in versions_in(folder):
+                self._remove_damaged(root, folder, name, version)
+            os.rename(staging, version, src_dir_fd=root, dst_dir_fd=folder)
+            os.fsync(folder)
+            self._prune(root, folder, name, memory, version)
 
     def _remove_damaged(self, root: int, folder: int, name: str, version: str) -> None:
         if current_version(folder, self._folder.root / name) == version:
@@ -111,3 +97,15 @@ class Installer:
         for version in versions:
             if version not in kept:
                 discard(root, folder, version)
+
+
+def _fetch(folder: int, source: OfferSource, candidate: Candidate, manifest: AdapterManifest) -> None:
+    """Write the files of a candidate, its manifest and its signatures into an open folder."""
+    for file in manifest.files:
+        with new_file(file.name, folder=folder, mode=0o644) as target:
+            source.fetch(candidate, file, target)
+    notes = {MANIFEST: canonical_record(manifest), SIGNATURE: candidate.signature.strip().encode()}
+    notes |= {BUNDLE: candidate.bundle} if candidate.bundle else {}
+    for name, content in notes.items():
+        with new_file(name, folder=folder, mode=0o644) as target:
+            target.write(content)

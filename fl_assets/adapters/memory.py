@@ -60,9 +60,10 @@ class StoreMemory(Record):
         changed = self.of(adapter_id).model_copy(update=changes)
         return self.model_copy(update={"adapters": {**self.adapters, adapter_id: changed}})
 
-    def with_act(self, **fields: Any) -> "StoreMemory":
+    def with_act(self, now: datetime, act: Act, adapter_id: str, version: str, note: str) -> "StoreMemory":
         """Add an entry to the audit log."""
-        return self.model_copy(update={"acts": (*self.acts, AuditEntry(**fields))[-_ENTRIES_KEPT:]})
+        entry = AuditEntry(at=now, act=act, adapter_id=adapter_id, version=version, note=note)
+        return self.model_copy(update={"acts": (*self.acts, entry)[-_ENTRIES_KEPT:]})
 
     def at(self, now: datetime) -> "StoreMemory":
         """Remember a clock reading, if it is the latest."""
@@ -76,6 +77,28 @@ class StoreMemory(Record):
         return self.with_adapter(
             manifest.adapter_id, highest=manifest.version, highest_digest=manifest.digest
         )
+
+    def offered_again(self, adapter_id: str, version: str) -> "StoreMemory":
+        """Forget that a version was rolled back."""
+        withdrawn = tuple(each for each in self.of(adapter_id).withdrawn if each != version)
+        return self.with_adapter(adapter_id, withdrawn=withdrawn)
+
+    def switched(self, adapter_id: str, before: str | None, version: str) -> "StoreMemory":
+        """Remember that a version came into use after `before`."""
+        trail = self.of(adapter_id).trail
+        known = trail[: trail.index(before) + 1] if before in trail else (before,) if before else ()
+        trail = (*(each for each in known if each != version), version)
+        return self.offered_again(adapter_id, version).with_adapter(adapter_id, trail=trail)
+
+    def rolled_back(self, adapter_id: str, before: str, target: str | None) -> "StoreMemory":
+        """Remember that `before` and what came after `target` are not offered again."""
+        memory = self.of(adapter_id)
+        is_known = target in memory.trail
+        left = memory.trail[memory.trail.index(target) + 1 :] if is_known and target else ()
+        others = (each for each in memory.withdrawn if each != target)
+        trail = memory.trail if target is None or is_known else (target, *memory.trail)
+        withdrawn = tuple(dict.fromkeys((*others, *left, before)))
+        return self.with_adapter(adapter_id, trail=trail, withdrawn=withdrawn)
 
 
 class MemoryFile:
@@ -121,14 +144,8 @@ def switch_problems(
         return []
     found, subject, today = [], f"{manifest.adapter_id} {manifest.version}", state.latest_time.date()
     if today >= manifest.expires:
-        found.append(
-            broken_rule(
-                "not_expired",
-                subject,
-                f"a manifest that holds on {today}",
-                f"one that expired on {manifest.expires}",
-            )
-        )
+        expected = f"a manifest that holds on {today}"
+        found.append(broken_rule("not_expired", subject, expected, f"one that expired on {manifest.expires}"))
     if manifest.version != version:
         found.append(
             broken_rule("manifest", subject, f"the manifest of {version}", f"that of {manifest.version}")

@@ -248,27 +248,12 @@ class AdapterStore:
                 problems += switch_problems(manifest, state, before, version, allow_rollback=allow_rollback)
                 if problems:
                     raise AdapterRefusedError(adapter_id, version, problems)
-                if self._server is not None:
-                    self._server.load(
-                        served_name(adapter_id, version), (self.root / name / version).resolve()
-                    )
+                self._serve(adapter_id, version)
                 if before != version:
-                    memory = state.of(adapter_id)
-                    trail = () if before is None else (before,)
-                    if before in memory.trail:
-                        trail = memory.trail[: memory.trail.index(before) + 1]
-                    withdrawn = tuple(each for each in memory.withdrawn if each != version)
-                    trail = (*(each for each in trail if each != version), version)
-                    state = state.with_adapter(adapter_id, trail=trail, withdrawn=withdrawn)
-                    self._memory.save(
-                        state.with_act(
-                            at=now, act="activated", adapter_id=adapter_id, version=version, note=note
-                        )
-                    )
+                    state = state.switched(adapter_id, before, version)
+                    self._memory.save(state.with_act(now, "activated", adapter_id, version, note))
                     point_to(folder, version)
-        return Switched(
-            adapter_id=adapter_id, from_version=before, to_version=version, path=self.root / name / version
-        )
+        return self._switched(adapter_id, before, version)
 
     def rollback(self, adapter_id: str, *, now: datetime, to: str | None = None, note: str = "") -> Switched:
         """Switch back to the version in use before or to `to`, or switch off when there was none.
@@ -296,23 +281,11 @@ class AdapterStore:
                 with self._folder.version(root, adapter_id, target) as folder:
                     if problems := self._examiner.examine(folder)[1]:
                         raise AdapterRefusedError(adapter_id, target, problems)
-                if self._server is not None:
-                    self._server.load(served_name(adapter_id, target), (self.root / name / target).resolve())
-            left = memory.trail[memory.trail.index(target) + 1 :] if target in memory.trail else ()
-            withdrawn = tuple(
-                dict.fromkeys((*(each for each in memory.withdrawn if each != target), *left, before))
-            )
-            trail = memory.trail if target is None or target in memory.trail else (target, *memory.trail)
+                self._serve(adapter_id, target)
+            state = state.rolled_back(adapter_id, before, target)
             act: Act = "rolled back" if target else "switched off"
-            state = state.with_adapter(adapter_id, withdrawn=withdrawn, trail=trail)
             self._memory.save(
-                state.with_act(
-                    at=now,
-                    act=act,
-                    adapter_id=adapter_id,
-                    version=target or before,
-                    note=note or f"from {before}",
-                )
+                state.with_act(now, act, adapter_id, target or before, note or f"from {before}")
             )
             with self._folder.adapter(root, adapter_id) as folder:
                 if target is None:
@@ -322,12 +295,17 @@ class AdapterStore:
                     point_to(folder, target)
             if self._server is not None:
                 self._server.unload(served_name(adapter_id, before))
-        return Switched(
-            adapter_id=adapter_id,
-            from_version=before,
-            to_version=target,
-            path=self.root / name / target if target else None,
-        )
+        return self._switched(adapter_id, before, target)
+
+    def _serve(self, adapter_id: str, version: str) -> None:
+        """Load a version into the vLLM server, if there is one."""
+        if self._server is not None:
+            path = self.root / folder_name(adapter_id) / version
+            self._server.load(served_name(adapter_id, version), path.resolve())
+
+    def _switched(self, adapter_id: str, before: str | None, now: str | None) -> Switched:
+        path = self.root / folder_name(adapter_id) / now if now else None
+        return Switched(adapter_id=adapter_id, from_version=before, to_version=now, path=path)
 
     def _offered(
         self, root: int, state: StoreMemory, candidate: Candidate
