@@ -26,6 +26,8 @@ INK, SOFT, LINE, GROUND = "#17202a", "#55606e", "#d5dbe2", "#fbfcfd"
 VOLUME, FAILED, ACCENT, BAR = "#b9c6dc", "#b3261e", "#2f5bd0", "#8fa3bf"
 WIDTH, DPI = 8.2, 100
 """Inches, and dots per inch: the width of the UI's dialog."""
+TITLE: dict[str, Any] = {"loc": "left", "color": INK, "fontsize": 10.5}
+LABEL: dict[str, Any] = {"va": "center", "fontsize": 8.5}
 TOP = 12
 MAX_NODES = 40
 MAX_BYTES = 200_000
@@ -46,18 +48,12 @@ def volume_by_hour(hours: Sequence[Row]) -> dg.MetadataValue | None:
     axes.set_xlim(-0.6, 23.6)
     axes.set_xticks(range(0, 24, 3))
     rates = axes.twinx()
-    rates.plot(
-        places,
-        [100 * row["failures"] / row["calls"] for row in hours],
-        color=FAILED,
-        marker="o",
-        markersize=3.5,
-        linewidth=1.6,
-    )
+    shares = [100 * row["failures"] / row["calls"] for row in hours]
+    rates.plot(places, shares, color=FAILED, marker="o", markersize=3.5, linewidth=1.6)
     rates.set_ylabel("failed, %", color=FAILED)
     rates.set_ylim(bottom=0)
     _plain(rates, "right")
-    axes.set_title("Calls (bars) and share that failed (line)", loc="left", color=INK, fontsize=10.5)
+    axes.set_title("Calls (bars) and share that failed (line)", **TITLE)
     return _picture(figure, "calls and failure rate by hour")
 
 
@@ -71,36 +67,18 @@ def pattern_trends(patterns: Sequence[Row]) -> dg.MetadataValue | None:
         series = list(row["series"])
         top = max(*series, 1)
         base = len(shown) - 1 - place
-        days = [66 + day for day in range(len(series))]
-        axes.vlines(
-            days,
-            base,
-            [base + 0.72 * count / top for count in series],
-            colors=[BAR] * (len(series) - 1) + [ACCENT],
-            linewidth=4.6,
-        )
+        days, ends = [66 + day for day in range(len(series))], [base + 0.72 * count / top for count in series]
+        axes.vlines(days, base, ends, colors=[BAR] * (len(series) - 1) + [ACCENT], linewidth=4.6)
         axes.plot([65.3, 65.7 + len(series)], [base, base], color=LINE, linewidth=0.8)
-        axes.text(0, base + 0.3, _words(row["template"], 62), color=INK, fontsize=8.5, va="center")
-        axes.text(
-            64,
-            base + 0.3,
-            row["state"],
-            color=FAILED if row["state"] in ("new", "rising", "regressed") else SOFT,
-            fontsize=8.5,
-            va="center",
-            ha="right",
-        )
+        axes.text(0, base + 0.3, _words(row["template"], 62), color=INK, **LABEL)
+        colour = FAILED if row["state"] in ("new", "rising", "regressed") else SOFT
+        axes.text(64, base + 0.3, row["state"], color=colour, ha="right", **LABEL)
         share = f"{row['failures']:,}  ·  {row['nodes_affected']} of {row['nodes_reporting']} nodes"
-        axes.text(81, base + 0.3, share, color=INK, fontsize=8.5, va="center")
+        axes.text(81, base + 0.3, share, color=INK, **LABEL)
     axes.set_xlim(0, 100)
     axes.set_ylim(-0.15, len(shown))
     axes.set_axis_off()
-    axes.set_title(
-        "Most frequent patterns: failures of the last 14 days, of this window, and nodes",
-        loc="left",
-        color=INK,
-        fontsize=10.5,
-    )
+    axes.set_title("Most frequent patterns: failures of the last 14 days, of this window, and nodes", **TITLE)
     return _picture(figure, "most frequent patterns with their last 14 days")
 
 
@@ -134,25 +112,12 @@ def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.Meta
             if count:
                 colour = "white" if np.sqrt(count) > limit else INK
                 axes.text(column, line, f"{count:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(
-        range(len(nodes)),
-        [_words(node, 18) for node in nodes],
-        rotation=60,
-        ha="right",
-        rotation_mode="anchor",
-        fontsize=8,
-    )
+    turned: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(nodes)), [_words(node, 18) for node in nodes], fontsize=8, **turned)
     axes.set_yticks(range(len(shown)), [_words(row["template"], 46) for row in shown], fontsize=8)
     axes.tick_params(length=0)
     more = f" (the {MAX_NODES} loudest of {len(by_node)} nodes)" if len(by_node) > MAX_NODES else ""
-    figure.text(
-        0.1 / WIDTH,
-        1 - 0.1 / figure.get_figheight(),
-        f"Failures by pattern and node{more}",
-        va="top",
-        color=INK,
-        fontsize=10.5,
-    )
+    _corner_title(figure, f"Failures by pattern and node{more}")
     return _picture(figure, "failures by pattern and node")
 
 
@@ -170,29 +135,16 @@ def reliability_diagram(bins: Sequence[Row], threshold: float) -> dg.MetadataVal
     axes.axvline(threshold, color=FAILED, linewidth=1)
     axes.text(threshold - 0.015, 0.03, "threshold", color=FAILED, fontsize=8, rotation=90, ha="right")
     sizes = [20 + 230 * row["predictions"] / most for row in filled]
-    axes.scatter(
-        [row["predicted"] for row in filled],
-        [row["observed"] for row in filled],
-        s=sizes,
-        color=ACCENT,
-        alpha=0.75,
-        zorder=3,
-    )
-    for row in filled:
-        axes.annotate(
-            str(row["predictions"]),
-            (row["predicted"], row["observed"]),
-            xytext=(0, -14),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7.5,
-            color=SOFT,
-        )
+    points = [(row["predicted"], row["observed"]) for row in filled]
+    axes.scatter(*zip(*points, strict=True), s=sizes, color=ACCENT, alpha=0.75, zorder=3)
+    beside: dict[str, Any] = {"xytext": (0, -14), "textcoords": "offset points", "ha": "center"}
+    for row, point in zip(filled, points, strict=True):
+        axes.annotate(str(row["predictions"]), point, fontsize=7.5, color=SOFT, **beside)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.08, 1.05)
     axes.set_xlabel("confidence", color=SOFT)
     axes.set_ylabel("share that came true the next day", color=SOFT)
-    axes.set_title("Dashed line: perfectly calibrated", loc="left", color=INK, fontsize=10.5)
+    axes.set_title("Dashed line: perfectly calibrated", **TITLE)
     return _picture(figure, "reliability diagram: what came true over what was believed")
 
 
@@ -202,52 +154,35 @@ def before_and_after(outcomes: Sequence[Row]) -> dg.MetadataValue | None:
     `outcomes` are rows of update_outcomes.
     """
     rates = ("canary_rate_before", "canary_rate", "control_rate_before", "control_rate")
-    shown = sorted(
-        (row for row in outcomes if all(row[name] is not None for name in rates)),
-        key=lambda row: row["decision_id"],
-    )[:TOP]
+    known = [row for row in outcomes if all(row[name] is not None for name in rates)]
+    shown = sorted(known, key=lambda row: row["decision_id"])[:TOP]
     if not shown:
         return None
     figure, axes = _figure(1.15 + 0.5 * len(shown), left=2.6, right=2.1)
     for place, row in enumerate(reversed(shown)):
         for lift, kind, colour in ((0.14, "canary", ACCENT), (-0.14, "control", BAR)):
-            before, since = 100 * row[f"{kind}_rate_before"], 100 * row[f"{kind}_rate"]
-            axes.plot(
-                [before, since],
-                [place + lift] * 2,
-                color=colour,
-                linewidth=2.2,
-                label=("canary nodes" if kind == "canary" else "other nodes") if not place else None,
-            )
-            axes.plot(
-                [before], [place + lift], marker="o", markersize=5, color=GROUND, markeredgecolor=colour
-            )
-            axes.plot([since], [place + lift], marker="o", markersize=6, color=colour)
+            before, since, at = 100 * row[f"{kind}_rate_before"], 100 * row[f"{kind}_rate"], place + lift
+            name = ("canary nodes" if kind == "canary" else "other nodes") if not place else None
+            axes.plot([before, since], [at, at], color=colour, linewidth=2.2, label=name)
+            axes.plot([before], [at], marker="o", markersize=5, color=GROUND, markeredgecolor=colour)
+            axes.plot([since], [at], marker="o", markersize=6, color=colour)
         effect = "" if row["effect"] is None else f", effect {row['effect']:.2f}"
-        axes.text(
-            1.02,
-            place,
-            f"{row['verdict']}{effect}",
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=8.5,
-            color=FAILED if row["verdict"] == "worse" else INK,
-        )
-    axes.set_yticks(
-        range(len(shown)),
-        [_words(f"{row['remedy_id']} ({row['category']})", 38) for row in reversed(shown)],
-        fontsize=8.5,
-    )
+        colour, across = FAILED if row["verdict"] == "worse" else INK, axes.get_yaxis_transform()
+        axes.text(1.02, place, f"{row['verdict']}{effect}", transform=across, color=colour, **LABEL)
+    names = [_words(f"{row['remedy_id']} ({row['category']})", 38) for row in reversed(shown)]
+    axes.set_yticks(range(len(shown)), names, fontsize=8.5)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlim(left=0)
     axes.set_xlabel("failures, % of calls: before (open) and since (filled)", color=SOFT)
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5, labelcolor=SOFT
-    )
-    figure.text(
-        0.1 / WIDTH, 1 - 0.1 / figure.get_figheight(), "What updates did", va="top", color=INK, fontsize=10.5
-    )
+    above: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2}
+    axes.legend(frameon=False, fontsize=8.5, labelcolor=SOFT, **above)
+    _corner_title(figure, "What updates did")
     return _picture(figure, "failure rate before and after updates, on canary nodes and on the others")
+
+
+def _corner_title(figure: "Figure", text: str) -> None:
+    """Write a title at the left edge of a figure, whose axes begin further right."""
+    figure.text(0.1 / WIDTH, 1 - 0.1 / figure.get_figheight(), text, va="top", color=INK, fontsize=10.5)
 
 
 def _most_frequent(patterns: Sequence[Row]) -> list[Row]:
