@@ -221,10 +221,21 @@ def test_the_data_folder_is_ignored_but_for_its_readme():
     assert "!/data/README.md" in rules
 
 
-def test_arrow_allocates_as_the_system_does_so_that_ended_threads_leave_no_pages():
-    code = "import fl_assets, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
-    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+def test_arrow_allocates_as_the_system_does_and_that_in_two_arenas_so_that_ended_threads_leave_no_pages():
+    code = """
+import ctypes, threading
+import fl_assets, pyarrow
+together = threading.Barrier(8)
+threads = [threading.Thread(target=lambda: (bytearray(100_000), together.wait())) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(pyarrow.default_memory_pool().backend_name)
+ctypes.CDLL(None).malloc_stats()  # to stderr
+"""
+    ours = {"ARROW_DEFAULT_MEMORY_POOL", "MALLOC_ARENA_MAX"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "system"
+    assert done.stderr.count("Arena ") == 2

@@ -55,6 +55,20 @@ def test_one_instance_serves_many_uses_and_none_after_an_error(tmp_path, engine,
 
 
 @KINDS
+def test_what_an_instance_remembers_of_blocks_it_let_go_of_is_bounded(tmp_path, engine, started, kind):
+    use, remembered = uses(tmp_path, engine)[kind], []
+    for _ in range(2 * duckdb_kept._MOST_USES):
+        with use() as connection:
+            connection.execute("create or replace table t as select range as a from range(9)")
+            connection.execute("select a from t join t as u using (a) order by a").fetchall()
+            found = connection.execute("select sum(dead_nodes) from duckdb_eviction_queues()").fetchall()
+            remembered.append(found[0][0])
+    half = len(remembered) // 2
+    assert 100 < max(remembered[:half]) == pytest.approx(max(remembered[half:]), rel=0.1)
+    assert len(started) == 2
+
+
+@KINDS
 @pytest.mark.parametrize(
     "statement",
     [
