@@ -1,8 +1,9 @@
 """Fit the weights of `fl_assets/events/redaction/likelihood.json`, and tell how well such a fit generalises.
 
-Run: `python benchmarks/redaction_fit.py [--leave-one-out] [--extra FILE ...]`. Without `--leave-one-out` the
-weights are written. With it, for each corpus a fit on all others tells which of its words are secrets: recall
-of their words by the model alone, and how many others it takes for one; the rules are not asked.
+Run: `python benchmarks/redaction_fit.py [--leave-one-out [NAME ...]] [--regularity C ...]`. Without
+`--leave-one-out` the weights are written. With it, each blind corpus is redacted with a fit on all others:
+recall and precision of its passwords and keys, by the rules (which were mended by it) and the model (which
+was not), and by the model alone the recall of the words of its secrets, and how many others it takes for one.
 
 What it is fitted on: the labelled corpora (`redaction_corpus.py`, `redaction_corpus.jsonl`,
 `redaction_blind.jsonl`), sentences of the author of the model (`redaction_told.txt`, a value between `‹` and
@@ -17,18 +18,20 @@ import argparse
 import gzip
 import json
 import random
+import sys
 import sysconfig
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from redaction import ours, score
 from redaction_corpus import rows
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from fl_assets.events.redaction import engine, likelihood, needed, redact, shapes
+from fl_assets.events.redaction import likelihood, residue_named, shapes
 from fl_assets.events.redaction.linear import finder, searcher
 from fl_assets.events.redaction.rules import RULES
 
@@ -39,8 +42,10 @@ _ENDS = (3882, 6483, 10986, 14222, 16269, 17006, 19052, 20394, 21123)
 TELEMETRY = HERE.parents[1] / "shared/data"
 """Real telemetry, which is read where it is there; nothing of it is kept here."""
 _LABELS = {"PASSWORD", "API_KEY"}
+ALONE = "alone"
+"""The name of texts in which nothing is to be found."""
 _LEAST_SEEN, _LEAST_CORPORA = 4, 3
-_REGULARITY = 0.5
+_REGULARITY = 0.3
 _WEIGHT_OF_TOLD = 3
 """What was written for the model counts more than templates with many values."""
 _LEAST_WEIGHT = 0.08
@@ -52,8 +57,8 @@ _finders = [
     (finder(rule.find), of)
     for rule, of in zip(shapes.RULES, (shapes.near_signs, shapes.look_so), strict=True)
 ]
-Seen = tuple[str, int, int, int, bool, frozenset[str]]
-"""Corpus, text, begin and end in bytes, whether it is a secret, what is seen."""
+Seen = tuple[str, bool, tuple[str, ...]]
+"""Corpus, whether it is a secret, what is seen."""
 
 
 def _marked(text: str) -> dict:
@@ -151,7 +156,7 @@ def _variants(draw: random.Random, corpus: list[dict]) -> Iterator[dict]:
 
 def seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
     """Give the words that are scored in the texts of a corpus, with what is seen of them."""
-    for number, row in enumerate(corpus):
+    for row in corpus:
         text = row["text"].encode("utf-8", "surrogatepass")
         spans = [
             (*(len(row["text"][:at].encode("utf-8", "surrogatepass")) for at in span[:2]), span[2])
@@ -167,8 +172,11 @@ def seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
                     done.add(start)
                     touched = {entity for a, b, entity in spans if a < end and b > start}
                     if not touched or touched & _LABELS:
-                        what = frozenset(likelihood.seen_of(text, words, place))
-                        yield name, number, start, end, bool(touched), what
+                        yield (
+                            name,
+                            bool(touched),
+                            tuple(map(sys.intern, likelihood.seen_of(text, words, place))),
+                        )
 
 
 def left_alone(draw: random.Random, telemetry: Path) -> list[dict]:
@@ -188,7 +196,7 @@ def left_alone(draw: random.Random, telemetry: Path) -> list[dict]:
         text for text in told if any(one for _, one in shapes.look_so(text.encode(), _shaped(text.encode())))
     ]
     texts += draw.sample(about, min(2500, len(about))) + draw.sample(so, min(4000, len(so)))
-    return [{"text": text, "spans": []} for text in texts if redact(text) == text]
+    return [{"text": text, "spans": []} for text in texts if not residue_named(text)]
 
 
 def _texts(told: object) -> Iterator[str]:
@@ -205,69 +213,97 @@ def _events(path: Path) -> Iterator[dict]:
         yield from map(json.loads, lines)
 
 
-def _look_so(text: bytes) -> Iterator[tuple[list[likelihood.Word], list[int]]]:
-    return shapes.look_so(text, _shaped(text))
+def _matrix(given: Sequence[Seen], places: dict[str, int]) -> csr_matrix:
+    columns, ends = [], [0]
+    for *_, what in given:
+        columns += [places[one] for one in what if one in places]
+        ends.append(len(columns))
+    matrix = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(given), len(places)))
+    matrix.sum_duplicates()
+    return matrix
 
 
-class Model:
-    """A fitted model."""
+def fit(given: Sequence[Seen], regularity: float) -> dict[str, float]:
+    """Return weights fitted on words; what was seen too seldom has none."""
+    counts: Counter[str] = Counter()
+    among: defaultdict[str, set[str]] = defaultdict(set)
+    for name, _, what in given:
+        if name != ALONE:
+            counts.update(what)
+            for one in what:
+                among[one].add(name)
+    kept = [one for one, n in counts.items() if n >= _LEAST_SEEN and len(among[one]) >= _LEAST_CORPORA]
+    places = {one: place for place, one in enumerate(sorted(kept))}
+    fitted = LogisticRegression(C=regularity, solver="liblinear", max_iter=300, random_state=0)
+    importance = np.array([_WEIGHT_OF_TOLD if name in ("told", "examples") else 1 for name, *_ in given])
+    labels = np.array([is_secret for _, is_secret, _ in given])
+    fitted.fit(_matrix(given, places), labels, sample_weight=importance)
+    found = {one: round(float(fitted.coef_[0][at]), 2) for one, at in places.items()}
+    found = {one: weight for one, weight in found.items() if abs(weight) >= _LEAST_WEIGHT}
+    return found | {"always": round(found.get("always", 0.0) + float(fitted.intercept_[0]), 2)}
 
-    def __init__(self, given: list[Seen]) -> None:
-        counts: Counter[str] = Counter()
-        among: defaultdict[str, set[str]] = defaultdict(set)
-        for name, *_, what in given:
-            if name != "alone":
-                counts.update(what)
-                for one in what:
-                    among[one].add(name)
-        kept = [one for one, n in counts.items() if n >= _LEAST_SEEN and len(among[one]) >= _LEAST_CORPORA]
-        self._places = {one: place for place, one in enumerate(sorted(kept))}
-        fitted = LogisticRegression(C=_REGULARITY, solver="liblinear", max_iter=300, random_state=0)
-        weights = np.array([_WEIGHT_OF_TOLD if name in ("told", "examples") else 1 for name, *_ in given])
-        labels = np.array([is_secret for *_, is_secret, _ in given])
-        fitted.fit(self._matrix(given), labels, sample_weight=weights)
-        self.weights = {one: round(float(fitted.coef_[0][at]), 2) for one, at in self._places.items()}
-        self.weights = {one: weight for one, weight in self.weights.items() if abs(weight) >= _LEAST_WEIGHT}
-        self.weights["always"] = round(self.weights.get("always", 0.0) + float(fitted.intercept_[0]), 2)
 
-    def _matrix(self, given: list[Seen]) -> csr_matrix:
-        places, ends = [], [0]
-        for *_, what in given:
-            places += [self._places[one] for one in what if one in self._places]
-            ends.append(len(places))
-        return csr_matrix((np.ones(len(places)), places, ends), shape=(len(given), len(self._places)))
+def _use(weights: dict[str, float]) -> None:
+    """Have redaction score words by some weights."""
+    likelihood.weights = lambda: weights
+    likelihood.forget()
 
-    def finds(self, what: Iterable[str]) -> bool:
-        """Tell whether a word of which this is seen would be masked near a sign."""
-        return sum(self.weights.get(one, 0.0) for one in what) >= shapes.LEAST_LIKELY
+
+def leave_one_out(
+    given: dict[str, list[dict]], words: dict[str, list[Seen]], left_out: Iterable[str], regularity: float
+) -> None:
+    """Print what fits on all corpora but one find in that one."""
+    all_of: dict[str, Counter[str]] = {entity: Counter() for entity in sorted(_LABELS)}
+    for out in left_out:
+        weights = fit([one for name in words if name != out for one in words[name]], regularity)
+        _use(weights)
+        plain = list(seen(out, given[out]))
+        finds = [sum(weights.get(one, 0.0) for one in what) >= shapes.LEAST_LIKELY for *_, what in plain]
+        right = sum(is_secret and found for (_, is_secret, _), found in zip(plain, finds, strict=True))
+        scores = score(given[out], ours)
+        told = []
+        for entity, counts in all_of.items():
+            of = scores[entity]
+            counts.update(spans=of["spans"], found=round(of["recall"] * of["spans"]))
+            counts.update(made=of["redactions"], right=round(of["precision"] * of["redactions"]))
+            told.append(f"{entity} {of['recall']:.3f} at {of['precision']:.3f} ({of['spans']})")
+        print(
+            f"{out}: {', '.join(told)}; words {right} of {sum(one[1] for one in plain)} and "
+            f"{sum(finds) - right} others",
+            flush=True,
+        )
+    for entity, n in all_of.items():
+        print(
+            f"regularity {regularity}, all: {entity} {n['found'] / n['spans']:.4f} at "
+            f"{n['right'] / n['made']:.4f}, {n['spans'] - n['found']} missed, "
+            f"{n['made'] - n['right']} others",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--leave-one-out", action="store_true")
+    parser.add_argument("--leave-one-out", nargs="*", help="corpora, or none for all blind ones")
+    parser.add_argument("--regularity", type=float, nargs="*", default=[_REGULARITY], help="of the fit")
     parser.add_argument("--extra", type=Path, nargs="*", default=[], help="more labelled corpora, JSONL")
     parser.add_argument("--telemetry", type=Path, default=TELEMETRY, help="folders of events.jsonl.gz")
     arguments = parser.parse_args()
     draw = random.Random(7)
-    engine.RULES = needed.RULES = tuple(
-        rule for rule in RULES if not rule.judge
-    )  # not what the last fit found
     given = corpora(arguments.extra)
-    plain = {name: list(seen(name, corpus)) for name, corpus in given.items()}
-    varied = {name: list(seen(name, _variants(draw, corpus))) for name, corpus in given.items()}
-    alone = list(seen("alone", left_alone(draw, arguments.telemetry)))
-    for out in given if arguments.leave_one_out else ():
-        model = Model([one for name in given if name != out for one in plain[name] + varied[name]] + alone)
-        labels = [is_secret for *_, is_secret, _ in plain[out]]
-        found = [model.finds(what) for *_, what in plain[out]]
-        right = sum(map(min, labels, found))
-        print(f"{out}: {right} of {sum(labels)} words of secrets, {sum(found) - right} others")
-    if not arguments.leave_one_out:
-        model = Model([one for name in given for one in plain[name] + varied[name]] + alone)
-        source = f"{len(given)} corpora, {sum(map(len, given.values()))} texts; benchmarks/redaction_fit.py"
-        content = {"source": source, "weights": dict(sorted(model.weights.items()))}
-        WEIGHTS.write_text(json.dumps(content, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-        print(f"{len(model.weights)} weights")
+    words = {
+        name: [*seen(name, corpus), *seen(name, _variants(draw, corpus))] for name, corpus in given.items()
+    }
+    words[ALONE] = list(seen(ALONE, left_alone(draw, arguments.telemetry)))
+    if arguments.leave_one_out is not None:
+        left_out = arguments.leave_one_out or [name for name in given if name.startswith("blind")]
+        for regularity in arguments.regularity:
+            leave_one_out(given, words, left_out, regularity)
+        return
+    weights = fit([one for some in words.values() for one in some], arguments.regularity[0])
+    source = f"{len(given)} corpora, {sum(map(len, given.values()))} texts; benchmarks/redaction_fit.py"
+    content = {"source": source, "weights": dict(sorted(weights.items()))}
+    WEIGHTS.write_text(json.dumps(content, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    print(f"{len(weights)} weights")
 
 
 if __name__ == "__main__":

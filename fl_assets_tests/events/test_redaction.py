@@ -22,12 +22,14 @@ from fl_assets.events.redaction import (
     UNREDACTABLE,
     engine,
     iban_holds,
+    likelihood,
     luhn_holds,
     pseudonym,
     redact,
     redact_id,
     redact_with_counts,
     residue,
+    word_kinds,
 )
 from fl_assets.events.redaction.bulk import redact_many
 from fl_assets.events.redaction.needed import needed
@@ -395,3 +397,25 @@ def test_a_rule_of_many_kinds_finds_what_all_of_them_together_would():
     for start in range(0, len(keys), 3):
         text = f"{' '.join(keys[start : start + 3])},{keys[start]}-{keys[start]}".encode()
         assert engine._find_kinds(rule)(text) == together(text)
+
+
+WORDS = "the login for db01: anna/Falke_Turm77\n\tcode=4471 (<EMAIL>) \"pässwort: 'x'\" |a\x1fb"
+
+
+def test_words_are_the_same_whether_their_text_is_in_ascii_or_not():
+    plain = WORDS.replace("ä", "a").encode()
+    assert word_kinds.words_of(plain + "ä".encode(), 0, len(plain)) == word_kinds.words_of(
+        plain, 0, len(plain)
+    )
+
+
+def test_a_score_is_the_sum_of_the_weights_of_all_that_is_seen_unless_it_is_hopeless():
+    text = WORDS.encode()
+    words = word_kinds.words_of(text, 0, len(text))
+    scores = []
+    for place in range(len(words)):
+        total = sum(likelihood.weights().get(name, 0.0) for name in likelihood.seen_of(text, words, place))
+        scores.append(likelihood.score(text, words, place))
+        assert scores[-1] == pytest.approx(total) or (scores[-1] == likelihood.UNLIKELY and total < 0)
+    assert max(scores) > 0
+    assert scores.count(likelihood.UNLIKELY) > len(words) // 2

@@ -14,19 +14,12 @@ from itertools import permutations
 
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.blocks import CODE, STAND_IN
-from fl_assets.events.redaction.likelihood import (
-    SIGN,
-    Word,
-    is_uncased,
-    kinds_near,
-    score,
-    score_alone,
-    words_of,
-)
+from fl_assets.events.redaction.likelihood import is_possible, score
 from fl_assets.events.redaction.named_secrets import KEY_OF, TOKEN_OF
 from fl_assets.events.redaction.rule import MASKED, Rule, any_case
 from fl_assets.events.redaction.safe_names import is_safe
 from fl_assets.events.redaction.surprise import WEAK, grade
+from fl_assets.events.redaction.word_kinds import SIGN, Word, is_uncased, kinds_near, words_of
 
 Spans = list[tuple[int, int]]
 """Where matches begin and end, in bytes, in order."""
@@ -35,13 +28,11 @@ _CHAR = f"0-9{_LETTER}!@#$%^&*_.~+?-"
 _SHORTEST, _SHORTEST_ALONE, _LONGEST, _KEY_SHORTEST = 3, 6, 256, 20
 """Lengths in bytes: of a word near a sign, of one without, of any, and of what is a key rather than a
 password."""
-_CONTEXT, _BEFORE, _BEHIND = 240, 48, 120
-"""Bytes around a word that are looked at, and before and behind a sign in which words are scored."""
+_CONTEXT, _BEFORE, _BEHIND, _LABEL = 120, 24, 100, 48
+"""Bytes around a word that are looked at, before and behind a sign in which words are scored, and before a
+word in which a label may stand that says what else it is."""
 LEAST_LIKELY, _LEAST_LIKELY_ALONE = 0.25, 1.25
 """Least score, in logits, of what is masked near a sign, and where there is none."""
-_LEAST_ALONE = -3.5
-"""Least that a value adds to its score for what is around it to be looked at: one in forty secrets adds
-less, and three of four others."""
 _CODE_OF = any_case(
     "(?:error|status|exit|return|response|http|country|postal|zip|post|area|dialing|language|currency|product"
     "|item|booking|promo|discount|coupon|airport|sort|swift|tax|colour|color|department|project|source|qr|bar)"
@@ -67,31 +58,41 @@ def _extent(text: bytes, start: int, end: int) -> tuple[int, int]:
         start += 2 + (text[start + 1] == ord("h"))
     quote = text[start - 1 : start]
     if quote and quote in b"\"'`":
-        closes = next((at for at, _ in _to_quote(text[end : end + _CONTEXT])), -1)
+        closes = next((at for at, _ in _to_quote(text[end : end + _LONGEST])), -1)
         if closes >= 0 and text[end + closes : end + closes + 1] == quote:
             return start, end + closes
-    more = _goes_on(text[end : end + _CONTEXT])
+    more = _goes_on(text[end : end + _LONGEST])
     if more and more[0][0] == 0:
         end += more[0][1]
     value = text[start:end].rstrip(_VALUE_ENDS)
     return start, start + len(value) if value else end
 
 
+def _is_plain(word: bytes) -> bool:
+    return word.isalpha() and word.islower()
+
+
 def _parts(text: bytes, matches: Spans, before: int, behind: int) -> Iterator[tuple[list[Word], list[int]]]:
-    """Give the words of each part of a text that is near matches, and the places of those very near."""
+    """Give the words of each part of a text that is near matches, and the places of those very near.
+
+    Of words in small letters those alone that stand behind a match: one in a hundred secrets stands before.
+    """
     at = 0
     while at < len(matches):
         first = at
-        while at + 1 < len(matches) and matches[at + 1][0] - matches[at][1] < _CONTEXT:
+        while at + 1 < len(matches) and matches[at + 1][0] - matches[at][1] < 2 * _CONTEXT:
             at += 1
         near = matches[first : at + 1]
         at += 1
-        words = words_of(text, max(near[0][0] - _CONTEXT, 0), min(near[-1][1] + _CONTEXT, len(text)))
+        first, last = near[0][0] - before - _CONTEXT, near[-1][1] + behind + _CONTEXT
+        words = words_of(text, max(first, 0), min(last, len(text)))
         chosen, one = [], 0
         for place, (start, end, word) in enumerate(words):
             while one < len(near) and near[one][1] + behind <= start:
                 one += 1
-            is_near = one < len(near) and near[one][0] - before < end
+            if one == len(near):
+                break
+            is_near = near[one][0] - before < end and (near[one][1] <= start + 1 or not _is_plain(word))
             if is_near and len(word) <= _LONGEST and not word.startswith(b"<") and not is_uncased(word):
                 chosen.append(place)
         yield words, chosen
@@ -117,9 +118,13 @@ def near_signs(text: bytes, matches: Spans) -> Iterator[tuple[list[Word], list[i
 
 def look_so(text: bytes, matches: Spans) -> Iterator[tuple[list[Word], list[int]]]:
     """Give the words of parts of a text, and the places of those that look like a secret."""
-    for words, chosen in _parts(text, matches, 0, 0):
-        longer = (place for place in chosen if len(words[place][2]) >= _SHORTEST_ALONE)
-        yield words, [place for place in longer if grade(words[place][2]) >= WEAK]
+    found = [one for one in matches if any(_looks_so(word) for *_, word in words_of(text, *one))]
+    for words, chosen in _parts(text, found, 0, 0) if found else ():
+        yield words, [place for place in chosen if _looks_so(words[place][2])]
+
+
+def _looks_so(word: bytes) -> bool:
+    return len(word) >= _SHORTEST_ALONE and grade(word) >= WEAK and is_possible(word)
 
 
 def _judged(candidates: Callable, least: float) -> Callable[[bytes, Spans], Iterator[tuple[int, int, str]]]:
@@ -131,17 +136,13 @@ def _judged(candidates: Callable, least: float) -> Callable[[bytes, Spans], Iter
             return
         for words, chosen in candidates(text, matches):
             for place in chosen:
-                start, end, word = words[place]
-                if (
-                    start < done
-                    or score_alone(word) < _LEAST_ALONE
-                    or _is_other(text[max(start - 48, 0) : start])
-                ):
+                start, end, _ = words[place]
+                if start < done or score(text, words, place) < least:
                     continue
-                if score(text, words, place) < least:
+                if _is_other(text[max(start - _LABEL, 0) : start]):
                     continue
                 start, end = _extent(text, start, end)
-                if _is_stand_in(text[start:end]) or _is_other(text[max(start - _BEFORE, 0) : start]):
+                if _is_stand_in(text[start:end]) or _is_other(text[max(start - _LABEL, 0) : start]):
                     continue
                 done = end
                 is_key = end - start >= _KEY_SHORTEST and "key" in kinds_near(words, place)

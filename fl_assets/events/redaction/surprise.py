@@ -8,6 +8,8 @@ in half bits. It was counted on the 157 000 different words of 250 000 lines of 
 ordinary words take 4 bits a character, passwords with digits for letters 5 to 6, random strings 6 to 10.
 """
 
+from functools import lru_cache
+
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.rule import any_case
 
@@ -59,6 +61,7 @@ _FOREIGN_LETTER = 3.0
 """Bits of a byte of a letter beyond ASCII."""
 
 
+@lru_cache(maxsize=4096)
 def surprise(value: bytes) -> float:
     """Return bits a character of a value, which is in UTF-8 and not empty."""
     bits, row, letter_before = 0.0, 0, 0
@@ -155,9 +158,10 @@ _is_odd = linear.searcher("[a-z][A-Z].*[a-z][A-Z]|[A-Z]{2}[a-z][A-Z]|[A-Z][a-z][
 _is_capitals = linear.fully("[0-9A-Z_.-]+")
 
 
+@lru_cache(maxsize=4096)
 def grade(value: bytes) -> int:
     """Return how much a value, in UTF-8 and not empty, looks like a secret: one of the grades."""
-    if _is_name(value):
+    if (value.isalpha() and value.islower()) or value.isdigit() or _is_name(value):
         return NOTHING
     is_mixed = _has_digit(value) or _has_mark(value)
     if not is_mixed and not _is_odd(value):

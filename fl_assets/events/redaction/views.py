@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.draft import Replacement
@@ -156,22 +157,28 @@ def _changes(pattern: re.Pattern[bytes], text: bytes) -> Iterator[Replacement]:
 
 
 def plain(text: bytes) -> list[Replacement]:
-    """Return what is to be changed so that a text reads as it is shown, without escapes, colours and tags."""
-    return list(_changes(_PLAIN, text))
+    """Return what is to be changed so that a text reads as it is shown, without escapes, colours and tags.
+
+    That is a part of what `bare` changes, so nothing where that is nothing.
+    """
+    return list(_changes(_PLAIN, text)) if bare(text) else []
 
 
+@lru_cache(maxsize=1)
 def bare(text: bytes) -> list[Replacement]:
     """Return what is to be changed so that values stand alone: `plain`, and marks of emphasis gone."""
     return list(_changes(_BARE, text))
 
 
+@lru_cache(maxsize=1)
 def _breaks(text: bytes) -> list[tuple[int, int, int]]:
     """Return where long lines end that another one follows: begin, end and the length of the line."""
     found, start = [], 0
     for match in re.finditer(rb"\r?\n", text):
-        length = len(text[start : match.start()].decode(errors="replace"))
-        if length >= _LONG_LINE and not text[match.end() : match.end() + 2].isspace():
-            found.append((*match.span(), length))
+        if match.start() - start >= _LONG_LINE and not text[match.end() : match.end() + 2].isspace():
+            length = len(text[start : match.start()].decode(errors="replace"))
+            if length >= _LONG_LINE:
+                found.append((*match.span(), length))
         start = match.end()
     return found
 
