@@ -22,7 +22,9 @@ INTRODUCES = frozenset([
     "region", "zone", "queue", "topic", "table", "column", "field", "key", "property", "attribute",
     "parameter", "argument", "option", "flag", "type", "class", "method", "function", "tool", "command",
     "model", "package", "module", "plugin", "action", "event", "city", "country", "state", "name", "named",
-    "called",
+    "called", "schema", "database", "role", "relation", "index", "view", "vhost", "exchange", "volume",
+    "bucket", "plugin", "extension", "tenant", "project", "repository", "branch", "secret", "group", "dag",
+    "listener", "upstream", "domain", "image",
 ])
 """Words after which a name stands: of several there, fewer are evidence enough that they vary."""
 FILLERS = frozenset([
@@ -36,6 +38,10 @@ EXCEPTION_NAME = re.compile(r"[A-Za-z](?:Error|Exception)=?$")  # which exceptio
 _NO_SPACES = r"\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
 _BESIDE = re.compile(rf"(?<=[\x00\x01])(?=[{_NO_SPACES}])|(?<=[{_NO_SPACES}])(?=[\x00\x01])")
 """Between a value and a word of a language that puts no spaces there."""
+_COLUMNS = re.compile(r"\)=\(")
+"""Between the columns of a key and their values: both vary."""
+_TERM = re.compile(r"\{[a-z]\w*,\S*\}")
+"""A term of Erlang: one value, however deep it is nested."""
 PUNCTUATION = re.compile(r"^[^\w\x00\x01]+$")
 
 
@@ -45,7 +51,9 @@ def skeleton(message: str) -> tuple[str, ...]:
     Each run of variables is one `*`, or `?` for a single `<ID>`; `key=` is a word of its own.
     """
     words: list[str] = []
+    message = _COLUMNS.sub(") (", message)
     signed = PLACEHOLDER.sub(_sign, STATUS.sub("", message))
+    signed = _TERM.sub(_as_word, signed)
     for piece in PIECE.findall(signed if signed.isascii() else _BESIDE.sub(" ", signed)):
         word = _word(piece)
         if word in "*?" and word and words and words[-1] in "*?":
@@ -72,6 +80,12 @@ def _word(piece: str) -> str:
     if is_variable(piece):
         return "?" if piece == "\x01" else "*"
     return "" if PUNCTUATION.match(piece) else piece.rstrip(".!?")
+
+
+def _as_word(match: re.Match[str]) -> str:
+    """Return a term as one word, which is a variable if it has one in it."""
+    term = match.group()
+    return "\x00" if "\x00" in term or "\x01" in term else re.sub(r"[^A-Za-z0-9]+", "_", term).strip("_")
 
 
 def _sign(match: re.Match[str]) -> str:

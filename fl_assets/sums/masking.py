@@ -1,7 +1,7 @@
 r"""How failures become signatures: SQL that masks errors and sums a day by them.
 
-What goes here: SQL text, made from our own constants alone. What does not: running it (the engines), grouping
-the masked errors (`patterns/grouping.py`).
+What goes here: SQL text, made from our own constants alone. What does not: what is masked by what
+(`masks.py`), running it (the engines), grouping the masked errors (`patterns/grouping.py`).
 
 All patterns are RE2 (no look-around, no back-reference), run by DuckDB with either engine. There are three
 steps, so that the expensive ones see each distinct text once: every digit becomes `0`, which makes most
@@ -12,6 +12,7 @@ message inside JSON); and that is masked.
 import pyarrow as pa
 
 from fl_assets.infra.sql import literal
+from fl_assets.sums.masks import MASKS
 from fl_assets.sums.metadata_keys import search_sql
 
 NO_TEXT_PREFIX = "no error text:"
@@ -36,9 +37,6 @@ NOISE_WIDTH, NOISE_BUCKET = 17, -2
 variance of the noise in each, which adds up like counts.
 """
 
-_NO_SPACES = r"\x{2e80}-\x{a4cf}\x{ac00}-\x{d7af}\x{f900}-\x{faff}\x{ff00}-\x{ffef}"
-"""Letters of languages without spaces between words: a number ends where they begin."""
-_PIECE = rf"""[^\s=:,;#@()\[\]{{}}<>"'`|{_NO_SPACES}]"""
 _ERROR_WORDS = (
     r"error|errors|exception|fail|failed|failure|fatal|panic|panicked|abort|aborted|cannot|can't"
     r"|couldn't|could not|unable|denied|forbidden|refused"
@@ -70,6 +68,7 @@ _LINT_LINE = r"(?m)^- ([A-Z]+[0-9]+ .*)$"
 _WEAK_LINE = rf"(?im)^(.*\b(?:{_ERROR_WORDS})\b.*)$"
 _LABEL_LINE = r"(?i)^\s*(?:error|errors|exception|stderr|stdout|output|failed|failure)[:.!]*[ \t]*\n"
 _FIRST_SENTENCE = r"(?m)^[ \t]*([^ \t\n](?:[^.!?\n]|[.!?][^ \n])*)"
+_HEADED = r"^[^\n]* [^\n]* [^\n]*:\n[^\n]*$"  # two lines, of which the first says of what the second is said
 _LAST_LINE = r"(?m)^[ \t]*([^ \t\n-].*)$"
 # What test runners print at the end: pytest, unittest, jest, mocha, go, cargo, Maven, rspec, PHPUnit, CTest
 _TESTS_FAILED = (
@@ -98,76 +97,6 @@ _DIFFERENCES = (
     r".* and .* differ$|Binary files .* differ$)"
 )
 _RULER_LINE = r"(?m)^[ \t]*[=_*#~-]{3,}[^\n]*[=_*#~-]{3,}[ \t]*$"
-
-# Each mask is (pattern, replacement), applied in this order to texts whose digits are all `0`
-MASKS: tuple[tuple[str, str], ...] = (
-    (r"0+", "0"),
-    (r"""\(0, (?:"([^"\n]+)"|'([^'\n]+)')\)""", r"(0) \1\2"),  # a database driver's code and message
-    (r"\bfailed on the '([a-z_|]+0?)' tag", r"failed on the \1 tag"),  # Go's validator: which rule it was
-    (r"`[^`]*`", "<CODE>"),
-    (r"\binput_value=.*, input_type=", "input_value=<STR>, input_type="),
-    (r"“[^”\n]{1,200}”|„[^“”\n]{1,200}[“”]|‘[^’\n]{1,200}’|«[^»\n]{1,200}»|「[^」\n]{1,200}」", "<STR>"),
-    (r"『[^』\n]{1,200}』|《[^》\n]{1,200}》|【[^】\n]{1,200}】", "<STR>"),
-    (r"""\b[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>()\[\]{}|,;]+""", "<URL>"),
-    (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b", "<EMAIL>"),
-    (r"""=("[^"\n]*"|'[^'\n]*')""", "=<STR>"),
-    (r"'[^'\s]+'", "<STR>"),
-    (r'"[^"\s]+"', "<STR>"),
-    (r'"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) ', r"\1 "),
-    (r"(^|[\s(=:,\[{])'[^'\n]{1,200}'([\s,.;:)\]}]|$)", r"\1<STR>\2"),
-    (r'(^|[\s(=:,\[{])"[^"\n]{1,200}"([\s,.;:)\]}]|$)', r"\1<STR>\2"),
-    (r"""\b[A-Za-z]:\\[^\s"'<>|:;,]*""", "<PATH>"),
-    (
-        r"""(^|[\s"'(=:,\[])/[A-Za-z0-9_.~@%+$*-]*[A-Za-z_*][A-Za-z0-9_.~@%+$*-]*(?:/[A-Za-z0-9_.~@%+$*-]*)*(?:\?[^\s"'<>]*)?""",
-        r"\1<PATH>",
-    ),
-    (r"[A-Za-z_.~@][A-Za-z0-9_.~@+-]*(?:/[A-Za-z0-9_.~@%+$*-]+){2,}/?", "<PATH>"),
-    (
-        r"(?:[A-Za-z0-9_~@+/-][A-Za-z0-9_.~@+/-]*)?[A-Za-z0-9_-]{2}\.(?:py|js|ts|tsx|jsx|cc?|cpp|hpp|h|java|go|rs|rb|php|json|ya?ml|toml|txt|log|md|csv"
-        r"|html?|xml|sh|so|dll|exe|cfg|ini|conf|zip|gz|tar|png|jpe?g|pdf|ipynb|jar|sql|lock|tmp)\b",
-        "<PATH>",
-    ),
-    (r"(?:\b|/)0\.0\.0\.0(?:/0)?\b", "<IP>"),
-    (r"\b[0-9A-Fa-f]+(?:-[0-9A-Fa-f]+){4}\b", "<UUID>"),
-    (
-        r"(?i)\b(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? "
-        r"+)?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]* +0 +0:0:0(?: +[A-Z]{3,4})?(?: "
-        r"+0)?\b",
-        "<TIME>",
-    ),
-    (r"\b0[-/]0[-/]0(?:[T ]+0:0(?::0)?(?:[.,]0)?(?:Z|[+-]0(?::?0)?)?)?\b", "<TIME>"),
-    (r"\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){3,}\b", "<ADDR>"),
-    (r"\b0:0:0(?:[.,]0)?\b", "<TIME>"),
-    (r"\b(?:[a-z0-9-]+\.)+[a-z]{2,}:0\b", "<HOST>"),
-    (
-        r"\b(?:[A-Za-z0-9-]+\.)+(?:com|net|org|edu|gov|mil|io|ai|dev|app|local|localdomain|internal|info|biz|cn|uk|hk|de|jp|us|fr|ru|br|tw|kr|in|it|nl|au|ca)"
-        r"([^A-Za-z0-9.]|$)",
-        r"<HOST>\1",
-    ),
-    (
-        r"\b(?:[A-Za-z0-9-]+\.){2,}(?:pl|cz|es|se|no|fi|ch|at|be|dk|gr|hu|ie|il|mx|nz|pt|ro|sg|tr|ua|za|ar|cl|co|vn|th|ph|my|eu|sk|lt|lv|ee|bg|hr)"
-        r"([^A-Za-z0-9.]|$)",
-        r"<HOST>\1",
-    ),
-    (
-        r"\b0(?:[.,]0)* ?(?:[KMGTkmgt]?i?[Bb]|bytes?|[mun]?s|secs?|seconds?|milliseconds?|microseconds?"
-        r"|minutes?|mins?|hours?|days?|%)(?:\b|$)",
-        "<NUM>",
-    ),
-    (r"(?i)\b(unexpected (?:token|character|char|symbol)) (?:<|[^\s<][^\s]{0,2})([ ,]|$)", r"\1 <STR>\2"),
-    (r"\.\.+([A-Za-z0-9\s]|$)", r" .. \1"),
-    (r"\b([A-Za-z_]+)0=", r"\1#="),
-    (  # the name of a service says which one it is, digit or not
-        r"(^|[^A-Za-z0-9_.-])([a-z][a-z-]*)0((?:-[a-z]+)*-(?:service|svc|server|api|gateway))([^A-Za-z0-9_-]|$)",
-        r"\1\2N\3\4",
-    ),
-    (rf"{_PIECE}*(?:0{_PIECE}*[A-Za-z_\\]|[A-Za-z_\\]{_PIECE}*0){_PIECE}*", "<ID>"),
-    (rf"{_PIECE}*0{_PIECE}*", "<NUM>"),
-    (r"\b[A-Fa-f]{8,}\b", "<HEX>"),
-    (r"\s+", " "),
-    (r"<ID>(?:[ ,;]+<ID>){2,}", "<ID>"),
-    (r"<NUM>(?:[ ,;]+<NUM>){2,}", "<NUM>"),
-)
 
 
 def _replace(expr: str, pattern: str, by: str) -> str:
@@ -219,6 +148,7 @@ def _salient_sql(expr: str) -> str:
         when {finding} is null
             then case when starts_with(coalesce(s.last, ''), s.first) then s.last
                 else left(s.first, 160) || ' | ' || s.last end
+        when regexp_matches(fl_text, {literal(_HEADED)}) then replace(fl_text, chr(10), ' | ')
         else (case when regexp_matches(s.first, {literal(_WEAK_LINE)}) and not starts_with({finding}, s.first)
             then left(s.first, 160) || ' | ' else '' end)
              || trim({finding})

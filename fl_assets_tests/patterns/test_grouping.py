@@ -183,6 +183,12 @@ def test_different_failures_stay_apart(first, second):
             for key, value in zip("abcde", ("Linux", "a b", "<PATH>", "<NUM>", "x"), strict=True)
         ],
         ["ids <ID> to delete", "ids <ID>, <ID> to delete", "ids <ID>, <NUM>, <ID> to delete"],
+        [f"Key ({name})=(<NUM>) is not in table <STR>" for name in ("user_id", "order_id", "parent_id")],
+        [
+            f"queue <STR> in vhost <STR> crashed with {term}"
+            for term in ("{badmatch,{error,enoent}}", "{bad_version,{<NUM>}}", "{timeout,{call,[<NUM>]}}")
+        ],
+        [f"permission denied for schema {name}" for name in ("billing", "ops", "public")],
     ],
 )
 def test_the_same_failure_is_one_pattern(texts):

@@ -139,6 +139,29 @@ def test_a_cause_on_a_line_or_in_a_code_of_its_own_tells_failures_apart(con, tex
     assert mask(con, text) == masked
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        # What a logger quotes as a whole is its message
+        (
+            r'"Probe failed" pod="shop/web-7" err="no container \"web\" in pod"',
+            "Probe failed pod=<STR> err=<STR>",
+        ),
+        ('"No room: disk "sda" of node "n 7" is full"', "No room: disk <STR> of node <STR> is full"),
+        ('level=error msg="no such image" id=7', "level=error no such image id=<NUM>"),
+        ("the name '' of \"\" is empty", "the name <STR> of <STR> is empty"),
+        (r"Get \"https://a.example/x\": no answer", r"Get \<STR>: no answer"),
+        ("lost worker@mq-b and worker@node7", "lost <EMAIL> and <EMAIL>"),
+        ("no matching version for left-pad@1.3", "no matching version for left-pad@<NUM>"),
+        ("started at 2026-11-30 10:20:30.123 CET", "started at <TIME>"),
+        ("duration: 3 ms statement: UPDATE orders SET a = 1", "duration: <NUM> statement: <CODE>"),
+        ("closing the connection of web:\n{error,closed}", "closing the connection of web: | {error,closed}"),
+    ],
+)
+def test_what_a_log_line_says_is_told_from_its_values(con, text, masked):
+    assert mask(con, text) == masked
+
+
 TEXTS = st.one_of(
     st.text(alphabet="abE: =0179/.'\"{}<>`|\n\t#@-é", max_size=60),
     st.sampled_from(
