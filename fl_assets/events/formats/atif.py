@@ -1,32 +1,58 @@
 """Trajectories in the Agent Trajectory Interchange Format (ATIF, `trajectory.json` of Harbor).
 
-Source: harbor-framework/harbor, `rfcs/0001-trajectory-format.md`. A step has one time, so calls have no
-duration.
+Source: harbor-framework/harbor, `rfcs/0001-trajectory-format.md`, up to v1.7. A step has one time, so calls
+have no duration.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, json_key
+from fl_assets.events.formats.messages import words_of
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.tool_results import error_in_result
-from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of, required_text, text_of
+from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of, required_text
+
+_MAX_DEPTH = 8
 
 
 def _of_document(value: Any) -> Iterator[Span | str]:
-    whole = as_object(value)
-    agent = as_object(whole.get("agent"))
-    key = required_text(whole.get("session_id") or whole.get("trajectory_id"), "session_id")
+    yield from _of_trajectory(as_object(value))
+
+
+def _of_trajectory(whole: dict[str, Any], asked_in: str = "", depth: int = 0) -> Iterator[Span | str]:
+    """Yield the spans of a trajectory and of the subagents within it.
+
+    Args:
+        whole: the trajectory; parts of one run may share a session, so that its own id goes before it.
+        asked_in: the session of the agent that gives the orders; '' where a user does.
+        depth: how many trajectories it is within.
+
+    Raises:
+        ValueError: it has no id.
+    """
+    agent, steps = as_object(whole.get("agent")), objects_of(whole.get("steps"))
+    key = required_text(first(whole, ("trajectory_id", "session_id")), "session_id")
     about = {
-        "session.id": key,
+        "session.id": asked_in or first(whole, ("session_id",)) or key,
         "gen_ai.request.model": agent.get("model_name"),
         "agent_version": agent.get("version"),
     }
     session = Session(key, str(agent.get("name") or "agent"), about)
+    yield from _of_steps(steps, session, is_asked_by_user=not asked_in)
+    for inner in objects_of(whole.get("subagent_trajectories")) if depth < _MAX_DEPTH else ():
+        yield from _of_trajectory(inner, about["session.id"], depth + 1)
+
+
+def _of_steps(
+    steps: list[dict[str, Any]], session: Session, *, is_asked_by_user: bool
+) -> Iterator[Span | str]:
     question: UsersQuestion | None = None
-    for step in objects_of(whole.get("steps")):
+    for step in steps:
+        if step.get("is_copied_context") is True:  # of the trajectory that this one continues
+            continue
         try:
             when = iso_ns(step.get("timestamp"), "timestamp")
         except ValueError as error:
@@ -35,8 +61,8 @@ def _of_document(value: Any) -> Iterator[Span | str]:
         if not when:
             yield "atif: a step has no timestamp, so it belongs to no day"
             continue
-        words = text_of(step.get("message")).strip()
-        if step.get("source") == "user" and words:
+        words = words_of(step.get("message"))
+        if step.get("source") == "user" and words and is_asked_by_user:
             if question:
                 yield question.turn(session)[1]
             question = UsersQuestion(0, f"turn-{when}", when, words)
@@ -57,7 +83,8 @@ def _of_step(step: dict[str, Any], when: int, session: Session) -> Iterator[Span
     }
     model = {"gen_ai.request.model": step["model_name"]} if step.get("model_name") else {}
     times = (when, when)
-    yield session.span(f"step-{step.get('step_id')}", "chat", "chat", times, more={**model, **used})
+    if step.get("llm_call_count") != 0:
+        yield session.span(f"step-{step.get('step_id')}", "chat", "chat", times, more={**model, **used})
     results = objects_of(as_object(step.get("observation")).get("results"))
     by_call = {str(result.get("source_call_id")): result for result in results}
     calls = objects_of(step.get("tool_calls"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.marks import has_all, json_key
+from fl_assets.events.formats.messages import words_of
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span
@@ -43,7 +44,7 @@ def _of_sample(sample: dict[str, Any], about: dict[str, Any]) -> Iterator[Span |
     values = {"session.id": str(sample.get("uuid") or trace), "gen_ai.request.model": about.get("model")}
     session = Session(trace, str(about.get("task") or "inspect"), values)
     messages = objects_of(sample.get("messages"))
-    said = [text_of(one.get("content")) for one in messages if one.get("role") == "assistant"]
+    said = [words_of(one.get("content")) for one in messages if one.get("role") == "assistant"]
     limit = as_object(sample.get("limit"))
     error = f"{limit.get('type')} limit of {limit.get('limit')} reached" if limit else ""
     error = failed_text(sample["error"]) if sample.get("error") else error

@@ -11,7 +11,7 @@ from typing import Any
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.exceptions import leaf_of
 from fl_assets.events.formats.marks import has_all, has_any, json_key
-from fl_assets.events.formats.readers import Found, Records, file_reader, or_reason
+from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import (
@@ -20,6 +20,7 @@ from fl_assets.events.formats.values import (
     as_object,
     decoded,
     first,
+    iso_ns,
     ns_or_none,
     present,
     required_text,
@@ -35,6 +36,7 @@ _KINDS = {
     "prompt": "chain",
     "parser": "chain",
 }
+_ORDER = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{6})Z")
 _STATUS = {"error": "error", "success": "ok"}
 _SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 
@@ -53,6 +55,10 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
             known = runs.get(key, (line, {}))[1]
             runs[key] = (line, {**known, **{name: item for name, item in raw.items() if item is not None}})
     for line, raw in runs.values():
+        is_begun = "run_type" in raw or "name" in raw or "start_time" in raw
+        if not is_begun and not raw.get("error"):
+            yield line, NotUsed("updates of runs that began in another file")
+            continue
         yield line, (span := or_reason(_span, raw))
         if isinstance(span, Span):
             yield from ((line, found) for found in _stats(raw, span))
@@ -93,7 +99,7 @@ def _span(raw: dict[str, Any]) -> Span:
         span_id=required_text(raw.get("id"), "id"),
         parent_id=str(parent or ""),
         name=str(raw.get("name") or kind or "run"),
-        start_ns=any_ns(raw.get("start_time"), "start_time"),
+        start_ns=any_ns(raw.get("start_time"), "start_time") or _begun_ns(parts[-1]),
         end_ns=any_ns(raw.get("end_time"), "end_time"),
         status="error" if error else _STATUS.get(str(raw.get("status")), "unset"),
         status_message=_error(error),
@@ -104,6 +110,12 @@ def _span(raw: dict[str, Any]) -> Span:
             "node_id": metadata.get("node_id"),
         },
     )
+
+
+def _begun_ns(order: str) -> int:
+    """Return when a run began, by the last part of its order (`20261102T120000000001Z…`); else 0."""
+    match = _ORDER.match(order)
+    return iso_ns("{}-{}-{}T{}:{}:{}.{}".format(*match.groups())) if match else 0
 
 
 def _feedback(raw: dict[str, Any]) -> Evaluation:
@@ -186,6 +198,7 @@ FORMAT = Format(
             json_key("run_type"),
             json_key("dotted_order|parent_run_id|session_name|session_id|child_runs|execution_order"),
         ),
+        has_all(json_key("patch"), json_key("dotted_order")),
         has_all(
             json_key("run_id"), json_key("key"), json_key("score"), json_key("feedback_source|correction")
         ),

@@ -18,6 +18,7 @@ from fl_assets.events.formats.evaluations import RESULT
 from fl_assets.events.formats.otlp_values import any_value, attributes_of, id_of, time_of
 from fl_assets.events.formats.readers import NotUsed
 from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.tool_results import is_true
 from fl_assets.events.formats.values import as_object, first, get, number_of, objects_of, text_of
 
 _AGENTS = re.compile(r"^(claude_code|gemini_cli|qwen[-_]code|codex|copilot|opencode|iflow[-_]cli)\.(\w+)$")
@@ -30,9 +31,13 @@ _WORDS = {
 }
 """Events with texts: the attribute that has the text, and the GenAI event that it is read as."""
 _TOOL_EVENTS = frozenset({"tool_result", "tool_call"})
-_MODEL_EVENTS = frozenset({"api_request", "api_response", "api_error"})
+_MODEL_EVENTS = frozenset({"api_request", "api_response", "api_error", "api_refusal"})
 _STREAM_EVENTS = frozenset({"sse_event", "websocket_event"})
 """Parts of a streamed answer, of which only failures count."""
+_BESIDE = _STREAM_EVENTS | {"tool_decision", "api_retries_exhausted"}
+"""Events beside the one that tells of a call. So is an `api_request` without a duration, which an
+`api_response` or `api_error` follows."""
+_REJECTED = frozenset({"reject", "rejected", "cancel", "deny", "denied"})
 
 
 def spans_of_logs(groups: Any) -> Iterator[Span | str | NotUsed]:
@@ -212,26 +217,38 @@ def _of_agent(record: LogRecord, agent: str, event: str) -> Span | NotUsed:
         about |= {"turn.is_open": True, "gen_ai.operation.name": "invoke_agent"}
         common["span_id"] = f"turn-{first(values, ('prompt.id', 'prompt_id')) or record.digest[:16]}"
         return record.span_of(**common, status="log", attributes=about, events=(said,))
-    if event in _TOOL_EVENTS:
+    is_rejected = first(values, ("decision", "decision_type")) in _REJECTED
+    if event in _TOOL_EVENTS or (event == "tool_decision" and is_rejected and agent == "claude_code"):
         tool = first(values, ("tool_name", "function_name", "name")) or "unknown"
         about |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
         about["gen_ai.tool.call.arguments"] = first(
             values, ("tool_parameters", "function_args", "arguments", "tool_input")
         )
-        if first(values, ("decision", "decision_type")) in {"reject", "rejected", "cancel", "deny", "denied"}:
-            about["error.type"] = "cancelled"
+        about |= {"error.type": "cancelled"} if is_rejected else {}
         return record.span_of(**common, attributes=about)
-    is_answer = event != "api_request" or number_of(values, ("duration_ms",)) is not None
+    return _of_model(record, event, common, about) or NotUsed(record.name)
+
+
+def _of_model(record: LogRecord, event: str, common: dict[str, Any], about: dict[str, Any]) -> Span | None:
+    """Return the span of a model's answer or error, of what stands beside one, or an MCP server's start."""
+    values = record.attributes
+    error = first(values, ("error", "error.message", "error_message"))
     is_failure = event == "api_error" or (event in _STREAM_EVENTS and bool(first(values, ("error.message",))))
-    if is_failure or (event in _MODEL_EVENTS and is_answer):
-        about["gen_ai.operation.name"] = "chat"
-        status = "error" if is_failure else "unset"
-        code, error = (
-            first(values, ("status_code", "http.response.status_code")),
-            first(values, ("error", "error.message", "error_message")),
-        )
-        text = f"{code} {error}".strip() if code and code not in error else error
-        if status == "error":
-            about.pop("error", None)
+    if event == "mcp_server_connection" and first(values, ("status",)) in {"connected", "failed"}:
+        status = "error" if first(values, ("status",)) == "failed" else "ok"
+        text = error or first(values, ("error_code",))
+        about |= {"gen_ai.operation.name": event, "error": None}
         return record.span_of(**common, status=status, status_message=text, attributes=about)
-    return NotUsed(record.name)
+    if event == "api_refusal":
+        is_failure, error = not is_true(values.get("server_fallback_hop")), "finish reason: refusal"
+    elif not is_failure and (event in _BESIDE or (event == "api_request" and "duration_ms" not in values)):
+        return record.span_of(**common, status="log", attributes=about)
+    if not is_failure and event not in _MODEL_EVENTS:
+        return None
+    about["gen_ai.operation.name"] = "chat"
+    code = first(values, ("status_code", "http.response.status_code"))
+    text = f"{code} {error}".strip() if code and code not in error else error
+    about |= {"error": None} if is_failure else {}
+    return record.span_of(
+        **common, status="error" if is_failure else "unset", status_message=text, attributes=about
+    )

@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from fl_assets_tests.events.formats.documents import (
+    ATIF,
     CLAUDE_CODE,
     CODEX,
     JAEGER,
@@ -367,6 +368,33 @@ def test_what_an_sdk_sends_of_a_run_in_two_parts_is_one_run():
     patch = {key: LANGSMITH[0][key] for key in ("end_time", "outputs", "dotted_order", "trace_id")}
     found = counted("x", file_of([posted, {"patch": [patch]}]))
     assert (found.calls, found.failures, found.turns) == (1, {}, [("s1", "hello", "good day")])
+
+
+def test_a_patch_of_a_run_that_was_posted_elsewhere_is_read_where_it_failed():
+    order = "20261102T120000000001Zr1"
+    patch = {"id": "r1", "trace_id": "r1", "dotted_order": order, "end_time": "2026-11-02T12:00:01.000001Z"}
+    _, events, refused = rows("x", file_of([{"post": [], "patch": [{**patch, "error": "no such key"}]}]))
+    (call,) = (event["execution_trace"] for event in events)
+    assert (call["error"], call["duration_ms"], refused) == ("no such key", 1000.0, [])
+    _, events, (only,) = rows("x", file_of([{"post": [], "patch": [patch]}]))
+    assert (events, only.reason) == ([], "not_used")
+
+
+def test_a_trajectory_has_the_words_among_its_parts_and_the_calls_of_its_subagents():
+    asked, *steps = ATIF["steps"]
+    parts = [{"type": "text", "text": "fix it"}, {"type": "image", "source": {"path": "a.png"}}]
+    inner = {**ATIF, "session_id": None, "trajectory_id": "s2"}
+    whole = {**ATIF, "steps": [{**asked, "message": parts}, *steps], "subagent_trajectories": [inner]}
+    found = counted("x", orjson.dumps(whole))
+    calls, failures, turns = COUNTED["atif"]
+    assert (found.calls, found.failures, found.turns) == (2 * calls, failures, turns)
+
+
+def test_a_trajectory_that_goes_on_repeats_no_step_and_counts_no_step_without_a_model():
+    first, second = ATIF["steps"][:2]
+    copied = [{**step, "is_copied_context": True} for step in (first, second)]
+    on = {**ATIF, "trajectory_id": "s2", "steps": [*copied, {**second, "step_id": 3, "llm_call_count": 0}]}
+    assert [event["event_id"] for event in rows("x", orjson.dumps(on))[1]] == ["s2:3-c1"]
 
 
 @pytest.mark.parametrize(

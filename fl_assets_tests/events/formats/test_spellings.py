@@ -217,6 +217,18 @@ LOGGED = {
         of_log(attributes=pairs({"event.name": "codex.sse_event", "error.message": "stream closed early"})),
         {"codex.sse_event": "stream closed early"},
     ),
+    "an answer that was refused": (
+        of_log(attributes=pairs({"event.name": "claude_code.api_refusal", "model": "m"})),
+        {"chat m": "finish reason: refusal"},
+    ),
+    "an MCP server that does not start": (
+        of_log(
+            attributes=pairs(
+                {"event.name": "mcp_server_connection", "status": "failed", "error_code": "ENOENT"}
+            )
+        ),
+        {"mcp_server_connection": "ENOENT"},
+    ),
 }
 
 
@@ -224,6 +236,34 @@ LOGGED = {
 def test_a_failure_that_only_a_log_record_tells_of_is_one(logged):
     content, failures = LOGGED[logged]
     assert counted("x", content).failures == failures
+
+
+BESIDE = [
+    {"event.name": "gemini_cli.api_request", "model": "m", "prompt_id": "p1"},
+    {"event.name": "claude_code.tool_decision", "tool_name": "Bash", "decision": "accept"},
+    {"event.name": "claude_code.api_retries_exhausted", "error": "overloaded", "total_attempts": "10"},
+    {"event.name": "codex.tool_decision", "tool_name": "shell", "decision": "denied"},
+    {"event.name": "codex.sse_event", "event.kind": "response.completed", "duration_ms": "1500"},
+]
+
+
+@pytest.mark.parametrize("values", BESIDE)
+def test_an_event_beside_the_one_that_tells_of_a_call_is_neither_a_call_nor_unread(values):
+    assert rows("x", of_log(attributes=pairs(values)))[1:] == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("values", "ended"),
+    [
+        ({"event.name": "tool_decision", "tool_name": "Bash", "decision": "reject"}, "cancelled"),
+        ({"event.name": "api_refusal", "model": "m", "server_fallback_hop": "true"}, None),
+        ({"event.name": "mcp_server_connection", "status": "connected", "duration_ms": "20"}, None),
+    ],
+)
+def test_what_was_not_allowed_or_went_on_elsewhere_did_not_fail(values, ended):
+    (event,) = rows("x", of_log(attributes=pairs(values)))[1]
+    call = event["execution_trace"]
+    assert (call["success"], call["metadata"].get("caused_by")) == (not ended, ended)
 
 
 def test_an_http_status_has_the_words_that_its_class_is_told_by():
