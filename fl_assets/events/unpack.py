@@ -138,8 +138,10 @@ def _bounded(content: Iterator[bytes], most: int) -> Iterator[bytes]:
     for block in content:
         total += len(block)
         if total > most:
-            message = f"unpacks to more than {most:,} bytes, the most for its size: the rest was not read"
-            raise BadPackingError(message, "over_limit")
+            raise BadPackingError(
+                f"unpacks to more than {most:,} bytes, the most for its size: the rest was not read",
+                "over_limit",
+            )
         yield block
 
 
@@ -173,8 +175,7 @@ def _fed(file: BinaryIO, coding: str) -> Iterator[bytes]:
             left -= len(data)
             yield data
         if left or len(prefix) < 4:
-            message = f"framed zstd data ends {left} bytes before its frame does"
-            raise BadPackingError(message)
+            raise BadPackingError(f"framed zstd data ends {left} bytes before its frame does")
 
 
 def _unpacked(file: BinaryIO, coding: str) -> Iterator[bytes]:
@@ -189,8 +190,9 @@ def _unpacked(file: BinaryIO, coding: str) -> Iterator[bytes]:
             try:
                 piece = frame.decompress(data, BLOCK_BYTES) if is_gzip else frame.decompress(data)
             except (zlib.error, zstandard.ZstdError) as error:
-                message = f"{coding} data damaged within the {len(data)} bytes before byte {read}: {error}"
-                raise BadPackingError(message) from error
+                raise BadPackingError(
+                    f"{coding} data damaged within the {len(data)} bytes before byte {read}: {error}"
+                ) from error
             begun = True
             if piece:
                 yield piece
@@ -199,8 +201,9 @@ def _unpacked(file: BinaryIO, coding: str) -> Iterator[bytes]:
             else:
                 data = frame.unconsumed_tail if is_gzip else b""
     if begun:
-        message = f"{coding} data ends after {read} bytes, within a {'member' if is_gzip else 'frame'}"
-        raise BadPackingError(message)
+        raise BadPackingError(
+            f"{coding} data ends after {read} bytes, within a {'member' if is_gzip else 'frame'}"
+        )
 
 
 def _gzip_member() -> Any:  # the two share no type

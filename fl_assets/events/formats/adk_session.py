@@ -19,8 +19,7 @@ _LAST_SECOND = 253_402_300_800  # the end of year 9999
 
 def _spans(value: Any) -> Iterator[Span | str]:
     if not isinstance(value, dict) or not isinstance(value.get("events"), list) or not value.get("id"):
-        message = "adk_session: a session is an object with an id and a list events"
-        raise ValueError(message)
+        raise ValueError("adk_session: a session is an object with an id and a list events")
     events = [event for event in value["events"] if isinstance(event, dict) and _ns(event)]
     for _ in range(len(value["events"]) - len(events)):
         yield "an event has no seconds since 1970 as its timestamp"

@@ -11,31 +11,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fl_assets.events.formats.attributes import ERRORS, telling
 from fl_assets.events.formats.exceptions import is_vague
-from fl_assets.events.formats.values import names
 
 _MIN_TEXT = 8
 _TYPE = re.compile(
     r"\b(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Failure|Timeout|Refused|Denied))\b"
 )
-_COMMON_TYPES = frozenset(
-    names(
-        "Error Exception BaseException RuntimeError ValueError TypeError ToolError ToolException "
-        "ToolExecutionError AgentError APIError McpError MCPError ClientError HTTPError HTTPException "
-        "ServiceException ExecutionError WorkflowError ExceptionGroup UnknownError InternalError"
-    )
-)
-"""Generic types: two errors of such a type need not be the same."""
-_OWN_LIMIT = re.compile(
-    r"\b(?:MaxTurns\w*|MaxIterations\w*|MaxSteps\w*|UsageLimit\w*|LimitsExceeded|BudgetExceeded\w*|CostLimit\w*"
-    r"|GraphRecursion\w*|RecursionLimit\w*|ContextWindow\w*|\w*Guardrail\w*Tripwire\w*)\b"
-    r"|\b(?:max(?:imum)?(?:[ _]number[ _]of)?|too[ _]many)[ _](?:turns|steps|iterations|tool[ _]calls|retries"
-    r"|budget|tokens)\b|(?<![a-z])max_(?:turns|steps|iterations|budget|tokens|structured)"
-    r"|\b(?:turn|step|iteration|recursion|token|request|usage|cost|budget|time)s?[ _]limit\b"
-    r"|\bprompt is too long\b|\bcontext (?:window|length)\b|\btripwire\b",
-    re.IGNORECASE,
-)
-"""Errors by which an agent's run ends at a limit of its own, whatever failed before."""
+_COMMON_TYPES = frozenset(ERRORS["common_types"])
+_OWN_LIMIT = telling("own_limit", re.IGNORECASE)
 
 
 class Place(NamedTuple):

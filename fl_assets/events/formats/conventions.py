@@ -2,10 +2,6 @@
 
 What goes here: which span is a tool call, an LLM call, an agent; its service, method, session, tokens
 and metadata. What does not: whether it failed (`outcomes.py`), its messages (`messages.py`), any wire format.
-
-Sources: OpenTelemetry semantic conventions for generative AI (1.28 to 1.40, and `semantic-conventions-genai`
-0.1), for resources, Kubernetes and FaaS; OpenInference semantic conventions 0.1; Traceloop, Vercel AI SDK,
-MCP, Claude Code and Langfuse attributes.
 """
 
 import re
@@ -13,116 +9,53 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import orjson
-
+from fl_assets.events.formats.attributes import ATTRIBUTES
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import as_object, first, names, number_of
+from fl_assets.events.formats.values import as_object, first, names, number_of, text_of
 
 MAX_VALUE, MAX_ATTRIBUTES, MAX_NAME, MAX_ARGUMENTS = 200, 48, 120, 2000
 
 _KINDS = {
-    "llm": "llm",
-    "generation": "llm",
-    "chat": "llm",
-    "text_completion": "llm",
-    "generate_content": "llm",
-    "chat_model": "llm",
-    "llm_request": "llm",
-    "ai.generatetext": "llm",
-    "ai.streamtext": "llm",
-    "ai.generateobject": "llm",
-    "ai.streamobject": "llm",
-    "tool": "tool",
-    "execute_tool": "tool",
-    "tools/call": "tool",
-    "ai.toolcall": "tool",
-    "tool.execution": "tool",
-    "agent": "agent",
-    "invoke_agent": "agent",
-    "invoke_workflow": "agent",
-    "create_agent": "operation",
-    "agent_handoff": "operation",
-    "plan": "operation",
-    "create_memory": "operation",
-    "update_memory": "operation",
-    "upsert_memory": "operation",
-    "delete_memory": "operation",
-    "search_memory": "operation",
-    "create_memory_store": "operation",
-    "delete_memory_store": "operation",
-    "embedding": "embedding",
-    "embeddings": "embedding",
-    "ai.embed": "embedding",
-    "retriever": "retriever",
-    "retrieval": "retriever",
-    "chain": "chain",
-    "workflow": "chain",
-    "task": "chain",
-    "reranker": "reranker",
-    "guardrail": "guardrail",
-    "evaluator": "evaluator",
+    word: kind
+    for kind, words in {
+        "llm": "llm generation chat text_completion generate_content chat_model llm_request "
+        "ai.generatetext ai.streamtext ai.generateobject ai.streamobject",
+        "tool": "tool execute_tool tools/call ai.toolcall tool.execution",
+        "agent": "agent invoke_agent invoke_workflow",
+        "operation": "create_agent agent_handoff plan create_memory update_memory upsert_memory "
+        "delete_memory search_memory create_memory_store delete_memory_store",
+        "embedding": "embedding embeddings ai.embed",
+        "retriever": "retriever retrieval",
+        "chain": "chain workflow task",
+        "reranker": "reranker",
+        "guardrail": "guardrail",
+        "evaluator": "evaluator",
+    }.items()
+    for word in names(words)
 }
-"""What a word of one of `_KIND_KEYS` says; an `operation` is neither call of a model nor run of an agent, and
-keeps its own name."""
-_KIND_KEYS = names(
-    "gen_ai.operation.name openinference.span.kind traceloop.span.kind ai.operationId "
-    "langfuse.observation.type span.type mcp.method.name mlflow.spanType"
-)
-_TOOL_KEYS = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")
-_MODEL_KEYS = names(
-    "gen_ai.request.model llm.model_name gen_ai.response.model ai.model.id "
-    "langfuse.observation.model.name model_name model"
-)
-AGENT_KEYS = names("gen_ai.agent.name agent.name agent_name traceloop.entity.name gen_ai.workflow.name")
-_SESSION_KEYS = names(
-    "gen_ai.conversation.id session.id conversation.id conversation_id session_id sessionId "
-    "thread_id gen_ai.thread.id langfuse.session.id langsmith.trace.session_id "
-    "traceloop.association.properties.session_id traceloop.association.properties.conversation_id "
-    "mlflow.trace.session ai.telemetry.metadata.sessionId ai.telemetry.metadata.session_id "
-    "ai.telemetry.metadata.threadId ai.telemetry.metadata.chatId langsmith.metadata.session_id "
-    "langsmith.metadata.thread_id copilot_chat.chat_session_id gcp.vertex.agent.session_id"
-)
+"""What a word of a `kind` attribute says; an `operation` is neither call of a model nor run of an agent."""
 _NO_SESSION = re.compile(r"(?i)(?:null|none|nil|undefined|nan|n/a|false|\(null\)|[0-]*)")
-_REQUEST_KEYS = names(
-    "request_id request.id http.request.header.x-request-id gen_ai.tool.call.id ai.toolCall.id tool_use_id"
-)
-_RESOURCE_KEYS = names("service.version service.namespace deployment.environment deployment.environment.name")
-_INPUT_TOKEN_KEYS = names(
-    "gen_ai.usage.input_tokens gen_ai.usage.prompt_tokens llm.token_count.prompt "
-    "llm.usage.prompt_tokens ai.usage.inputTokens ai.usage.promptTokens input_tokens "
-    "input_token_count"
-)
-_OUTPUT_TOKEN_KEYS = names(
-    "gen_ai.usage.output_tokens gen_ai.usage.completion_tokens llm.token_count.completion "
-    "llm.usage.completion_tokens ai.usage.outputTokens ai.usage.completionTokens output_tokens "
-    "output_token_count"
-)
-_LANGFUSE_USAGE = ("langfuse.observation.usage_details", "langfuse.observation.cost_details")
-"""What Langfuse's SDKs write as JSON within a text."""
-_USED_INPUT = ("input", "input_tokens", "prompt_tokens", "promptTokens")
-_USED_OUTPUT = ("output", "output_tokens", "completion_tokens", "completionTokens")
-_COST_KEYS = ("gen_ai.usage.cost", "gen_ai.usage.total_cost", "llm.cost.total", "cost_usd", "operation.cost")
-_ARGUMENT_KEYS = names(
-    "gen_ai.tool.call.arguments tool.parameters ai.toolCall.args ai.toolCall.input tool_arguments "
-    "tool_parameters tool_input gcp.vertex.agent.tool_call_args input.value traceloop.entity.input "
-    "langfuse.observation.input"
-)
-
+_USED, _PAID = "langfuse.observation.usage_details", "langfuse.observation.cost_details"
+_OF_LANGFUSE = {
+    "input_tokens": (_USED, ("input", "input_tokens", "prompt_tokens", "promptTokens")),
+    "output_tokens": (_USED, ("output", "output_tokens", "completion_tokens", "completionTokens")),
+    "cost_usd": (_PAID, ("total",)),
+}
+"""What Langfuse's SDKs write as JSON within a text: where, and under which names."""
 _UNDERSCORED = {
     key.replace(".", "_"): key
-    for keys in (
-        _KIND_KEYS,
-        _TOOL_KEYS,
-        _MODEL_KEYS,
-        AGENT_KEYS,
-        _SESSION_KEYS,
-        _INPUT_TOKEN_KEYS,
-        _OUTPUT_TOKEN_KEYS,
-        _COST_KEYS,
-        _ARGUMENT_KEYS,
-        ("error.type", "gen_ai.tool.call.result", "gen_ai.input.messages", "gen_ai.output.messages"),
+    for meaning in ("kind", "tool", "model", "agent", "session", "input_tokens", "output_tokens", "cost_usd")
+    for key in ATTRIBUTES[meaning]
+}
+_UNDERSCORED |= {
+    key.replace(".", "_"): key
+    for key in (
+        *ATTRIBUTES["arguments"],
+        "error.type",
+        "gen_ai.tool.call.result",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
     )
-    for key in keys
 }
 
 _MERGED = "execute_tool (merged)"
@@ -160,19 +93,19 @@ def attribute_of(name: str) -> str:
 def kind_of(span: Span) -> str:
     """Return a span's kind: llm, tool, agent, operation, chain, embedding, retriever …; '' when unknown."""
     values = span.attributes
-    for key in _KIND_KEYS:
-        if not (given := values.get(key)):
-            continue
-        word = str(given).lower()
-        if kind := _KINDS.get(word) or _KINDS.get(word.removesuffix(".dogenerate").removesuffix(".dostream")):
-            return kind
+    for key in ATTRIBUTES["kind"]:
+        if given := values.get(key):
+            word = str(given).lower()
+            word = word.removesuffix(".dogenerate").removesuffix(".dostream") if "." in word else word
+            if kind := _KINDS.get(word):
+                return kind
     if first(values, ("gen_ai.tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")):
         return "tool"
-    if first(values, ("tool.name",)) and not first(values, _MODEL_KEYS):
+    if first(values, ("tool.name",)) and not model_of(span):
         return "tool"
-    if first(values, AGENT_KEYS):
+    if first(values, ATTRIBUTES["agent"]):
         return "operation" if first(values, ("gen_ai.operation.name",)) else "agent"
-    return "llm" if first(values, _MODEL_KEYS) else ""
+    return "llm" if model_of(span) else ""
 
 
 def is_summary(span: Span) -> bool:
@@ -192,23 +125,19 @@ def _masked(name: str) -> str:
 
 def method_of(span: Span, kind: str) -> str:
     """Return what was called: tool, operation and model, agent, route, or the span's name without numbers."""
-    values = span.attributes
-    name = plain_name(span.name) or "unknown"
+    values, name = span.attributes, plain_name(span.name) or "unknown"
     if kind == "tool":
-        return first(values, _TOOL_KEYS)[:MAX_NAME] or _VERB.sub("", name)
-    if kind in {"llm", "embedding"} and (model := first(values, _MODEL_KEYS)):
-        operation = str(values.get("gen_ai.operation.name") or ("chat" if kind == "llm" else "embeddings"))
-        return f"{operation} {model}"[:MAX_NAME]
+        return first(values, ATTRIBUTES["tool"])[:MAX_NAME] or _VERB.sub("", name)
+    operation = first(values, ("gen_ai.operation.name",))
+    if kind in {"llm", "embedding"} and (model := model_of(span)):
+        return f"{operation or ('chat' if kind == 'llm' else 'embeddings')} {model}"[:MAX_NAME]
     if kind == "operation":
-        operation = first(values, ("gen_ai.operation.name",))
         return operation[:MAX_NAME] or name
     if kind == "agent":
-        agent = agent_of(span)
-        if not agent and "invoke_" not in name:
-            return name
-        operation = first(values, ("gen_ai.operation.name",))
-        operation = operation if operation == "invoke_workflow" else "invoke_agent"
-        return f"{operation} {plain_name(agent)}" if agent else operation
+        verb = operation if operation == "invoke_workflow" else "invoke_agent"
+        if agent := agent_of(span):
+            return f"{verb} {plain_name(agent)}"
+        return verb if "invoke_" in name else name
     if route := first(values, ("http.route",)):
         return f"{first(values, ('http.request.method', 'http.method'))} {route}".strip()[:MAX_NAME]
     return name
@@ -216,13 +145,13 @@ def method_of(span: Span, kind: str) -> str:
 
 def agent_of(span: Span) -> str:
     """Return the agent's name; '' without one, or for an id."""
-    agent = first(span.attributes, AGENT_KEYS)
+    agent = first(span.attributes, ATTRIBUTES["agent"])
     return "" if LOOKS_LIKE_ID.search(agent) else agent
 
 
 def model_of(span: Span) -> str:
     """Return the model's name; '' without one."""
-    return first(span.attributes, _MODEL_KEYS)
+    return first(span.attributes, ATTRIBUTES["model"])
 
 
 def service_of(span: Span) -> str:
@@ -235,45 +164,38 @@ def service_of(span: Span) -> str:
 
 def session_of(values: Mapping[str, Any]) -> str:
     """Return the session; '' for none, and for placeholders such as "null" or the nil UUID."""
-    if values.keys().isdisjoint(_SESSION_KEYS):
+    if values.keys().isdisjoint(ATTRIBUTES["session"]):  # the usual case
         return ""
-    for key in _SESSION_KEYS:
-        if (session := first(values, (key,))) and not _NO_SESSION.fullmatch(session):
-            return session
-    return ""
+    found = (first(values, (key,)) for key in ATTRIBUTES["session"])
+    return next((session for session in found if session and not _NO_SESSION.fullmatch(session)), "")
 
 
 def request_of(span: Span) -> str:
     """Return the id of the request, of the tool call, or of the span."""
-    return first(span.attributes, _REQUEST_KEYS) or span.span_id
+    return first(span.attributes, ATTRIBUTES["request"]) or span.span_id
 
 
-def tokens_and_cost(span: Span, kind: str) -> dict[str, float]:
+def tokens_and_cost(span: Span, kind: str) -> dict[str, str]:
     """Return `input_tokens`, `output_tokens`, `cost_usd`, if known; not of agents, which sum their calls'."""
     if kind in {"agent", "chain"}:
         return {}
     values = span.attributes
     found = {
-        "input_tokens": number_of(values, _INPUT_TOKEN_KEYS),
-        "output_tokens": number_of(values, _OUTPUT_TOKEN_KEYS),
-        "cost_usd": number_of(values, _COST_KEYS),
+        name: number_of(values, ATTRIBUTES[name]) for name in ("input_tokens", "output_tokens", "cost_usd")
     }
-    if not values.keys().isdisjoint(_LANGFUSE_USAGE):
-        usage, cost = (as_object(values.get(key)) for key in _LANGFUSE_USAGE)
-        more = (number_of(usage, _USED_INPUT), number_of(usage, _USED_OUTPUT), number_of(cost, ("total",)))
-        found |= {key: value for key, value in zip(found, more, strict=True) if value is not None}
-    return {key: value for key, value in found.items() if value is not None}
+    for name, (attribute, keys) in _OF_LANGFUSE.items():
+        if attribute in values and (number := number_of(as_object(values[attribute]), keys)) is not None:
+            found[name] = number
+    known = {name: number for name, number in found.items() if number is not None}
+    return {
+        name: f"{number:.0f}" if number == int(number) else repr(number) for name, number in known.items()
+    }
 
 
 def arguments_of(span: Span) -> str:
     """Return a tool call's arguments as text or JSON, cut to `MAX_ARGUMENTS`; '' without any."""
-    for key in _ARGUMENT_KEYS:
-        value = span.attributes.get(key)
-        if value not in (None, "", {}, []):
-            return (value if isinstance(value, str) else orjson.dumps(value, default=str).decode())[
-                :MAX_ARGUMENTS
-            ]
-    return ""
+    found = (span.attributes.get(key) for key in ATTRIBUTES["arguments"])
+    return next((text_of(value)[:MAX_ARGUMENTS] for value in found if value not in (None, "", {}, [])), "")
 
 
 @lru_cache(maxsize=1000)
@@ -293,7 +215,7 @@ def _of_resource(resource: Mapping[str, Any]) -> dict[str, str]:
     """Give what metadata says of a resource."""
     last, found = _Last.known
     if last is not resource:
-        found = {key: text for key in _RESOURCE_KEYS if (text := first(resource, (key,)))}
+        found = {key: text for key in ATTRIBUTES["resource"] if (text := first(resource, (key,)))}
         _Last.known = (resource, found)
     return found
 
@@ -309,7 +231,7 @@ def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
         "span_name": span.name[:MAX_NAME],
         "scope": span.scope,
         "arguments": arguments_of(span) if kind == "tool" else "",
-        **{key: _plain(value) for key, value in tokens_and_cost(span, kind).items()},
+        **tokens_and_cost(span, kind),
         **_of_resource(span.resource),
     }
     for key in _kept_of(tuple(span.attributes)):
@@ -319,10 +241,6 @@ def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
         if text and len(text) <= MAX_VALUE:
             found.setdefault(key, text)
     return {key: value for key, value in found.items() if value}
-
-
-def _plain(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _scalar(value: Any) -> str:

@@ -25,8 +25,7 @@ def _utc(value: Any) -> Any:
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    message = "must be an ISO 8601 time"
-    raise ValueError(message)
+    raise ValueError("must be an ISO 8601 time")
 
 
 def _utc_or_none(value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from fl_assets.events.formats.attributes import ATTRIBUTES
 from fl_assets.events.formats.conventions import session_of
 from fl_assets.events.formats.seam import EvaluationLine
 from fl_assets.events.formats.spans import MAX_NS, Span
@@ -20,11 +21,6 @@ from fl_assets.events.formats.values import first, iso, text_of
 
 RESULT = "gen_ai.evaluation.result"
 _MAX_TEXT = 4000
-_VALUE_KEYS = ("gen_ai.evaluation.score.value", "gen_ai.evaluation.score", "gen_ai.evaluation.value")
-_LABEL_KEYS = ("gen_ai.evaluation.score.label", "gen_ai.evaluation.label")
-_EXPLANATION_KEYS = ("gen_ai.evaluation.explanation", "gen_ai.evaluation.reasoning")
-_SOURCE_KEYS = ("gen_ai.evaluation.source", "gen_ai.evaluation.evaluator.type", "gen_ai.evaluation.type")
-_EVALUATOR_KEYS = ("gen_ai.evaluation.evaluator.name", "gen_ai.evaluation.evaluator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +49,11 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         if not self.name or (self.value is None and not self.label):
-            message = f"evaluation {self.id or self.name!r:.80} has {'no score' if self.name else 'no name'}"
-            raise ValueError(message)
+            raise ValueError(
+                f"evaluation {self.id or self.name!r:.80} has {'no score' if self.name else 'no name'}"
+            )
         if not 0 < self.time_ns <= MAX_NS:
-            message = f"evaluation {self.id or self.name!r:.80} has no usable time: {self.time_ns} ns"
-            raise ValueError(message)
+            raise ValueError(f"evaluation {self.id or self.name!r:.80} has no usable time: {self.time_ns} ns")
 
     def row(self, line: int, *, session: str = "", node: str = "") -> EvaluationLine:
         """Return its row, by default with the session and node of its trace."""
@@ -105,14 +101,15 @@ def of_attributes(values: Mapping[str, Any], **about: Any) -> Evaluation:
     Raises:
         ValueError: as `Evaluation` does.
     """
-    value, words = score_of(next((values[key] for key in _VALUE_KEYS if values.get(key) is not None), None))
+    scores = (values.get(key) for key in ATTRIBUTES["evaluation_score"])
+    value, words = score_of(next((score for score in scores if score is not None), None))
     return Evaluation(
         name=first(values, ("gen_ai.evaluation.name",)),
         value=value,
-        label=first(values, _LABEL_KEYS) or words,
-        source=first(values, _SOURCE_KEYS),
-        evaluator=first(values, _EVALUATOR_KEYS),
-        explanation=first(values, _EXPLANATION_KEYS),
+        label=first(values, ATTRIBUTES["evaluation_label"]) or words,
+        source=first(values, ATTRIBUTES["evaluation_source"]),
+        evaluator=first(values, ATTRIBUTES["evaluator"]),
+        explanation=first(values, ATTRIBUTES["evaluation_explanation"]),
         **about,
     )
 

@@ -20,6 +20,7 @@ _NODE_CAUSE = re.compile(r"\[cause\]:?\s+(.+)$", re.MULTILINE)
 _NODE_ERRORS = re.compile(r"\[errors\]:\s*\[\s*(\S.*)$", re.MULTILINE)
 _DOTNET_CAUSE = re.compile(r"^\s*---> (?:\(Inner Exception #\d+\) )?(\S.*)$", re.MULTILINE)
 _RUST_CAUSES = re.compile(r"^[ \t]*Caused by:[ \t]*\n((?:[ \t]+\S.*\n?)+)", re.MULTILINE)
+_FRAME = ("Traceback", "File ")
 _NUMBERED = re.compile(r"^\d+: ")
 _PHP_NEXT = re.compile(r"^Next [\w\\]+: .*$", re.MULTILINE)
 _PHP_RAISED = re.compile(r"^(?P<error>.+?) in \S+:\d+$", re.MULTILINE)
@@ -50,12 +51,8 @@ def exception_text(values: Mapping[str, Any]) -> str:
     kind, message = first(values, ("exception.type",)), first(values, ("exception.message",))
     stack = first(values, ("exception.stacktrace",))
     outer = f"{kind}: {message}" if kind and message else message or kind
-    if (
-        stack
-        and (leaf := leaf_of(stack, outer))
-        and leaf != outer
-        and not leaf.startswith(("Traceback", "File "))
-    ):
+    leaf = leaf_of(stack, outer) if stack else outer
+    if leaf and leaf != outer and not leaf.startswith(_FRAME):
         return leaf
     if not message:
         lines = [line.strip() for line in stack.splitlines() if line.strip()]
@@ -72,8 +69,7 @@ def leaf_of(text: str, outer: str = "") -> str:
         text: an error's text; one without a stack trace is returned as it is.
         outer: type and message of the outermost exception, where known.
     """
-    is_group = bool(_GROUP.search(outer or text))
-    if is_group and (leaf := _of_group(text)):
+    if _GROUP.search(outer or text) and (leaf := _of_group(text)):
         return leaf
     if causes := _CAUSED_BY.findall(text):
         return causes[-1].strip()
@@ -83,9 +79,7 @@ def leaf_of(text: str, outer: str = "") -> str:
         return f"{causes[-1][1]}: {causes[-1][0]}"
     if _PHP_NEXT.search(text) and (first_raised := _PHP_RAISED.search(text)):
         return first_raised["error"].strip()
-    if causes := _NODE_CAUSE.findall(text):
-        return causes[-1].strip().rstrip("{ ").strip()
-    if causes := _DOTNET_CAUSE.findall(text) or _NODE_ERRORS.findall(text)[:1]:
+    if causes := _NODE_CAUSE.findall(text) or _DOTNET_CAUSE.findall(text) or _NODE_ERRORS.findall(text)[:1]:
         return causes[-1].strip().rstrip("{ ").strip()
     if (chained := _CHAINED.search(text)) and is_vague(_message_of(outer or _last_raised(text))):
         return _last_raised(text[: chained.start()]) or outer or text
@@ -102,16 +96,14 @@ def _message_of(raised: str) -> str:
 
 def _of_group(stack: str) -> str:
     """Return the deepest exception of a group that is no group itself; the first of equally deep ones."""
-    best, depth = "", -1
-    for line in stack.splitlines():
-        if not (match := _GROUP_LINE.match(line)):
-            continue
-        raised = match["text"].strip()
-        if raised.startswith(("Traceback", "File ")) or _GROUP.search(raised) or not _is_raised(raised):
-            continue
-        if len(match["bars"]) > depth:
-            best, depth = raised, len(match["bars"])
-    return best
+    lines = [match for line in stack.splitlines() if (match := _GROUP_LINE.match(line))]
+    raised = [(len(line["bars"]), line["text"].strip()) for line in lines]
+    leaves = [
+        (depth, text)
+        for depth, text in raised
+        if not text.startswith(_FRAME) and not _GROUP.search(text) and _is_raised(text)
+    ]
+    return max(leaves, key=lambda leaf: leaf[0], default=(0, ""))[1]
 
 
 def _last_raised(stack: str) -> str:

@@ -27,8 +27,7 @@ def _of_log(log: Any) -> Iterator[Span | Evaluation | str]:
     about = as_object(as_object(log).get("eval"))
     samples = as_object(log).get("samples")
     if not isinstance(samples, list):
-        message = "inspect: a log without samples (read with header_only?) holds no calls"
-        raise ValueError(message)
+        raise ValueError("inspect: a log without samples (read with header_only?) holds no calls")
     for sample in samples:
         try:
             yield from _of_sample(as_object(sample), about)

@@ -20,8 +20,7 @@ def _of_trace(value: Any) -> Iterator[Found]:
     """Yield the spans of a trace, or a document of Elasticsearch, which is a span."""
     trace = as_object(value)
     if not trace:
-        message = "jaeger: no spans in this document"
-        raise ValueError(message)
+        raise ValueError("jaeger: no spans in this document")
     processes = as_object(trace.get("processes"))
     for raw in objects_of(trace["spans"] if isinstance(trace.get("spans"), list) else [trace]):
         process = as_object(raw.get("process")) or as_object(processes.get(str(raw.get("processID"))))
@@ -39,8 +38,7 @@ def _microseconds(value: Any, field: str) -> int:
     if isinstance(value, str) and value.isdigit():
         value = int(value)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_US:
-        message = f"{field} is {value!r:.60}, must be microseconds"
-        raise ValueError(message)
+        raise ValueError(f"{field} is {value!r:.60}, must be microseconds")
     return int(value) * 1000
 
 

@@ -102,8 +102,7 @@ def _of_one(whole: dict[str, Any], known: dict[str, dict[str, Any]]) -> Iterator
         found = True
         yield or_reason(evaluation_of, {} if score is whole else trace, score)
     if not found:
-        message = "no observations in this export"
-        raise ValueError(message)
+        raise ValueError("no observations in this export")
 
 
 def _of_trace(trace: dict[str, Any], known: dict[str, dict[str, Any]]) -> Iterator[Found]:
@@ -177,8 +176,7 @@ def span_of(trace: dict[str, Any], raw: Any) -> Span:
         ValueError: when it has no ids or no times.
     """
     if not isinstance(raw, dict):
-        message = f"an observation is a {type(raw).__name__}, must be an object"
-        raise ValueError(message)
+        raise ValueError(f"an observation is a {type(raw).__name__}, must be an object")
     metadata = as_object(raw.get("metadata"))
     scope = str(as_object(metadata.get("scope")).get("name") or "")
     kind, is_error = str(raw.get("type") or ""), str(raw.get("level") or "").upper() == "ERROR"

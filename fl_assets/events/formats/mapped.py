@@ -84,8 +84,7 @@ def _spans(raw: dict[str, Any], mapping: FieldMapping) -> Iterator[Span]:
 
     end = any_ns(_value(raw, mapping.time), mapping.time)
     if not end:
-        message = f"no {mapping.time}"
-        raise ValueError(message)
+        raise ValueError(f"no {mapping.time}")
     digest = hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()
     key, session_id = text("event") or digest[:16], text("session")
     session = Session(text("trace") or session_id or digest[:32], text("service"), {"session.id": session_id})

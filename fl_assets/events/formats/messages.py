@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fl_assets.events.formats.attributes import ATTRIBUTES
 from fl_assets.events.formats.spans import SpanEvent
 from fl_assets.events.formats.values import as_object, decoded, names
 
@@ -42,14 +43,8 @@ _INSERTED = re.compile(
 )
 """What coding agents (Claude Code, Codex) insert into the user's words."""
 
-_ROLES = {
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "ai": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-}
+_ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "bot": "assistant"}
+_OF_EVENTS = {"gen_ai.user.message": "user", "gen_ai.choice": "assistant"}
 _CALLS = {"tool_call", "tool_use", "function_call", "toolcall", "tool-call"}
 _WORDS = {"", "text", "input_text", "output_text"}
 _MAX_DEPTH = 8
@@ -58,14 +53,48 @@ _INDEXED = re.compile(
     r"|llm\.output_messages)\.(\d+)\.(?:message\.)?(.+)$"
 )
 _PART = re.compile(r"(?:contents?|parts)\.(\d+)(?:\.message_content)?(?:\.text|\.content)?$")
-_ASKED = names(
-    "messages new_message message inputs task query question user_input user_query user_msg "
-    "user_message user_prompt userMessage userInput chatInput human_input utterance instruction "
-    "request msg q contents prompt input text content args"
+_HISTORY = ("pydantic_ai.all_messages", "all_messages_events", "events")
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Where what a user asked, or an assistant answered, is; what comes first is preferred."""
+
+    role: str
+    messages: str
+    numbered: tuple[str, str]
+    history: tuple[str, ...]
+    gemini: tuple[str, str]
+    texts: list[str]
+    """Attributes with a text, messages, or an object with either."""
+    fields: tuple[str, ...]
+    """Fields of such an object."""
+
+
+_ASKED = _Side(
+    "user",
+    "gen_ai.input.messages",
+    ("gen_ai.prompt", "llm.input_messages"),
+    (*_HISTORY, "ai.prompt.messages"),
+    ("gcp.vertex.agent.llm_request", "contents"),
+    ATTRIBUTES["question"],
+    names(
+        "messages new_message message inputs task query question user_input user_query user_msg "
+        "user_message user_prompt userMessage userInput chatInput human_input utterance instruction "
+        "request msg q contents prompt input text content args"
+    ),
 )
-_ANSWERED = names(
-    "choices generations candidates messages message answer response output result final_output "
-    "final_answer reply completion generated_text output_text text content raw"
+_ANSWERED = _Side(
+    "assistant",
+    "gen_ai.output.messages",
+    ("gen_ai.completion", "llm.output_messages"),
+    _HISTORY,
+    ("gcp.vertex.agent.llm_response", "content"),
+    ATTRIBUTES["answer"],
+    names(
+        "choices generations candidates messages message answer response output result final_output "
+        "final_answer reply completion generated_text output_text text content raw"
+    ),
 )
 
 
@@ -91,10 +120,10 @@ def turn_of(
     """
     said = list(_from_events(events))
     indexed = _indexed(values)
-    asked = next((text for side in _asked(values, said, indexed) if (text := _query(side))), "")
+    asked = next((text for side in _said_by(_ASKED, values, said, indexed) if (text := _query(side))), "")
     if not asked:
         return None
-    for side in _answered(values, said, indexed):
+    for side in _said_by(_ANSWERED, values, said, indexed):
         answers = [message for message in side if message.role in {"assistant", ""}]
         if not answers:
             continue
@@ -153,51 +182,15 @@ def _query(messages: Iterable[Message]) -> str:
     return ""
 
 
-def _asked(
-    values: Mapping[str, Any], said: list[Message], indexed: Mapping[str, list[Message]]
+def _said_by(
+    side: _Side, values: Mapping[str, Any], said: list[Message], indexed: Mapping[str, list[Message]]
 ) -> Iterator[Iterable[Message]]:
-    yield read(values.get("gen_ai.input.messages"))
+    yield read(values.get(side.messages))
     yield said
-    yield indexed.get("gen_ai.prompt", ())
-    yield indexed.get("llm.input_messages", ())
-    for key in ("pydantic_ai.all_messages", "all_messages_events", "events", "ai.prompt.messages"):
-        yield read(values.get(key))
-    yield read(as_object(values.get("gcp.vertex.agent.llm_request")).get("contents"))
-    for key in (
-        "ai.prompt",
-        "gen_ai.prompt",
-        "input.value",
-        "traceloop.entity.input",
-        "langfuse.observation.input",
-        "langfuse.trace.input",
-        "request_data",
-        "langsmith.inputs",
-    ):
-        yield _loose(values.get(key), "user", _ASKED)
-
-
-def _answered(
-    values: Mapping[str, Any], said: list[Message], indexed: Mapping[str, list[Message]]
-) -> Iterator[Iterable[Message]]:
-    yield read(values.get("gen_ai.output.messages"))
-    yield said
-    yield indexed.get("gen_ai.completion", ())
-    yield indexed.get("llm.output_messages", ())
-    for key in ("pydantic_ai.all_messages", "all_messages_events", "events"):
-        yield read(values.get(key))
-    yield read(as_object(values.get("gcp.vertex.agent.llm_response")).get("content"))
-    for key in (
-        "ai.response.text",
-        "gen_ai.completion",
-        "output.value",
-        "final_result",
-        "traceloop.entity.output",
-        "langfuse.observation.output",
-        "langfuse.trace.output",
-        "response_data",
-        "langsmith.outputs",
-    ):
-        yield _loose(values.get(key), "assistant", _ANSWERED)
+    yield from (indexed.get(prefix, ()) for prefix in side.numbered)
+    yield from (read(values.get(key)) for key in side.history)
+    yield read(as_object(values.get(side.gemini[0])).get(side.gemini[1]))
+    yield from (_loose(values.get(key), side) for key in side.texts)
 
 
 def read(value: Any) -> list[Message]:
@@ -223,30 +216,18 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
     if isinstance(kind, list) and kind and isinstance(inside, dict):  # LangChain's serialized messages
         name = str(kind[-1]).lower().removesuffix("chunk").removesuffix("message")
         return _message({"role": name, **inside, "id": None})
-    event = str(entry.get("event.name") or "")
-    role = (
-        entry.get("role")
-        or entry.get("author")
-        or {"gen_ai.user.message": "user", "gen_ai.choice": "assistant"}.get(event)
-    )
+    role = entry.get("role") or entry.get("author") or _OF_EVENTS.get(str(entry.get("event.name")))
     if not role and entry.get("type") in ("human", "ai", "system", "tool"):  # LangChain
         role = entry["type"]
     if not isinstance(role, str):
         return None
-    extra = entry.get("additional_kwargs")
-    calls = bool(
-        entry.get("tool_calls")
-        or entry.get("function_call")
-        or entry.get("toolCalls")
-        or (isinstance(extra, dict) and extra.get("tool_calls"))
+    extra = as_object(entry.get("additional_kwargs"))
+    parts = [_part(entry.get(key)) for key in ("content", "parts", "text")]
+    calls = any(entry.get(key) for key in ("tool_calls", "function_call", "toolCalls")) or any(
+        called for _, called in parts
     )
-    texts = []
-    for key in ("content", "parts", "text"):
-        if (part := entry.get(key)) is not None:
-            text, called = _part(part)
-            texts.append(text)
-            calls = calls or called
-    return Message(_ROLES.get(role.lower(), role.lower()), next((text for text in texts if text), ""), calls)
+    text = next((text for text, _ in parts if text), "")
+    return Message(_ROLES.get(role.lower(), role.lower()), text, calls or bool(extra.get("tool_calls")))
 
 
 def words_of(content: Any) -> str:
@@ -270,8 +251,7 @@ def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
         ):
             return "", True
         if kind in _WORDS:
-            text = value.get("text", value.get("content", value.get("parts")))
-            return _part(text, depth + 1) if text is not None else ("", False)
+            return _part(value.get("text", value.get("content", value.get("parts"))), depth + 1)
     return "", False
 
 
@@ -283,29 +263,17 @@ def _from_events(events: Events) -> Iterator[Message]:
             yield from read(values.get("gen_ai.input.messages"))
             yield from read(values.get("gen_ai.output.messages"))
         elif name == "gen_ai.content.prompt":
-            yield from _loose(values.get("gen_ai.prompt"), "user", _ASKED)
+            yield from _loose(values.get("gen_ai.prompt"), _ASKED)
         elif name == "gen_ai.content.completion":
-            yield from _loose(values.get("gen_ai.completion"), "assistant", _ANSWERED)
+            yield from _loose(values.get("gen_ai.completion"), _ANSWERED)
         elif name == "gen_ai.choice":
             message = decoded(values.get("message"))
-            yield from read(
-                {
-                    "role": "assistant",
-                    **(
-                        message
-                        if isinstance(message, dict)
-                        else {"content": message or decoded(values.get("content"))}
-                    ),
-                }
-            )
+            content = {"content": message or decoded(values.get("content"))}
+            yield from read({"role": "assistant", **(message if isinstance(message, dict) else content)})
         elif name.startswith("gen_ai.") and name.endswith(".message"):
             role = name.removeprefix("gen_ai.").removesuffix(".message")
-            yield from read(
-                {
-                    "role": role,
-                    **{key: decoded(values[key]) for key in ("content", "tool_calls") if values.get(key)},
-                }
-            )
+            given = {key: decoded(values[key]) for key in ("content", "tool_calls") if values.get(key)}
+            yield from read({"role": role, **given})
 
 
 def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:
@@ -331,37 +299,36 @@ def _indexed(values: Mapping[str, Any]) -> dict[str, list[Message]]:
     return lists
 
 
-def _loose(value: Any, role: str, keys: Iterable[str]) -> list[Message]:
-    """Read a text, messages, or an object with either under one of the keys; anything else is empty."""
+def _loose(value: Any, side: _Side) -> list[Message]:
+    """Read a text, messages, or an object with either in one of the side's fields; anything else is empty."""
     value = decoded(value)
-    if isinstance(value, str):
-        return [Message(role, value.strip())] if value.strip() else []
     if isinstance(value, list):
         return read(value)
-    if isinstance(value, dict):
-        if "role" in value and (found := read(value)):
-            return found
-        for key in keys:
-            inner = value.get(key)
-            if inner and (found := _nested(inner, role, keys)):
-                return found
-    return []
+    if not isinstance(value, dict):
+        return _text(value, side)
+    if "role" in value and (found := read(value)):
+        return found
+    return _in_fields(value, side, deeper=True)
 
 
-def _nested(value: Any, role: str, keys: Iterable[str] = ()) -> list[Message]:
+def _in_fields(value: dict[str, Any], side: _Side, *, deeper: bool) -> list[Message]:
+    found = (_nested(value[key], side, deeper=deeper) for key in side.fields if value.get(key))
+    return next((messages for messages in found if messages), [])
+
+
+def _text(value: Any, side: _Side) -> list[Message]:
+    return [Message(side.role, value.strip())] if isinstance(value, str) and value.strip() else []
+
+
+def _nested(value: Any, side: _Side, *, deeper: bool) -> list[Message]:
     value = decoded(value)
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list | dict):
         value = value[0]
-    if isinstance(value, str):
-        return [Message(role, value.strip())] if value.strip() else []
     if isinstance(value, dict):
-        found = read({"role": role, **value})
+        found = read({"role": side.role, **value})
         if any(message.text or message.calls for message in found):
             return found
-        return next(
-            (said for key in keys if (inner := value.get(key)) and (said := _nested(inner, role))), []
-        )
-    is_argument = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
-    if is_argument:  # of a function
-        return [Message(role, value[0].strip())] if value[0].strip() else []
-    return read(value)
+        return _in_fields(value, side, deeper=False) if deeper else []
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):  # argument of a function
+        value = value[0]
+    return read(value) if isinstance(value, list) else _text(value, side)

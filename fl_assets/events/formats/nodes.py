@@ -9,22 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fl_assets.events.formats.attributes import ATTRIBUTES
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import first, names
+from fl_assets.events.formats.values import first
 
 _OWN_KEYS = ("node.id", "node_id")
-_WORKLOAD_KEYS = names("k8s.deployment.name k8s.statefulset.name k8s.cronjob.name k8s.job.name")
-"""What a pod belongs to. It goes before the machine: pods move, and a change is rolled out to all of it."""
-NODE_KEYS = (
-    *_OWN_KEYS,
-    *names("service.instance.id faas.name"),
-    *_WORKLOAD_KEYS,
-    *names(
-        "host.name hostname host.id k8s.node.name k8s.daemonset.name k8s.pod.name "
-        "aws.ecs.task.family cloud.resource_id container.name device.id"
-    ),
-)
-"""Attributes that name the node, in order."""
 _PLACE_OF_WORKLOAD = ("k8s.cluster.name", "k8s.namespace.name")
 _STAYS = frozenset({"node.id", "node_id", "host.id", "device.id", "faas.name", "cloud.resource_id"})
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -80,7 +69,7 @@ def _node_of_resource(resource: Mapping[str, Any]) -> str:
     pod = first(resource, ("k8s.pod.name",))
     is_in_cluster = any(key.startswith("k8s.") for key in resource)
     owners = []
-    for key in NODE_KEYS:
+    for key in ATTRIBUTES["node"]:
         name = first(resource, (key,))
         if not name:
             continue
@@ -89,7 +78,7 @@ def _node_of_resource(resource: Mapping[str, Any]) -> str:
         if match := (_POD_OF_SET if is_in_cluster and name == pod else _POD).fullmatch(name):
             owners.append(match["owner"])
         elif not _is_new_each_time(resource, key, name, pod):
-            return _within_cluster(resource, name) if key in _WORKLOAD_KEYS else name
+            return _within_cluster(resource, name) if key in ATTRIBUTES["workload"] else name
     return _within_cluster(resource, owners[0]) if owners else ""
 
 

@@ -21,8 +21,7 @@ def _spans(value: Any) -> Iterator[Span | str]:
     instance = as_object(value)
     history = instance.get("history")
     if not isinstance(history, list):
-        message = "openhands_eval_output: an instance is an object with a list history"
-        raise ValueError(message)
+        raise ValueError("openhands_eval_output: an instance is an object with a list history")
     flat = [event for entry in history for event in (entry if isinstance(entry, list) else [entry])]
     events = [(when, event) for event in flat if isinstance(event, dict) and (when := _ns(event))]
     for _ in range(len(flat) - len(events)):

@@ -67,8 +67,7 @@ def _of_groups(groups: list[Any]) -> Iterator[Found]:
 
 def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
     if not isinstance(raw, dict):
-        message = f"a span is a {type(raw).__name__}, must be an object"
-        raise ValueError(message)
+        raise ValueError(f"a span is a {type(raw).__name__}, must be an object")
     status = get(raw, "status")
     status = as_object(status) or {"code": status}
     parent = get(raw, "parentSpanId")

@@ -36,12 +36,10 @@ def id_of(value: Any, field: str, size: int) -> str:
         except ValueError:
             raw = b""
         if len(raw) != size:
-            message = f"{field} is {value!r:.60}, must be {2 * size} hexadecimal digits"
-            raise ValueError(message)
+            raise ValueError(f"{field} is {value!r:.60}, must be {2 * size} hexadecimal digits")
         text = raw.hex()
     if not text.strip("0"):
-        message = f"{field} is all zeros, which is no id"
-        raise ValueError(message)
+        raise ValueError(f"{field} is all zeros, which is no id")
     return text.lower()
 
 
@@ -57,8 +55,7 @@ def integer_of(value: Any, field: str) -> int:
         is_float = isinstance(value, str) and ("e" in value.lower() or "." in value)
         return int(float(value) if is_float else value)
     except (TypeError, ValueError, OverflowError) as error:
-        message = f"{field} is {value!r:.60}, must be an integer"
-        raise ValueError(message) from error
+        raise ValueError(f"{field} is {value!r:.60}, must be an integer") from error
 
 
 def attributes_of(value: Any, depth: int = 0) -> dict[str, Any]:

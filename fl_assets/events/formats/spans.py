@@ -63,8 +63,7 @@ class Span:
     def __post_init__(self) -> None:
         if not 0 < (self.end_ns or self.start_ns) <= MAX_NS or not 0 <= self.start_ns <= MAX_NS:
             times = f"it starts at {self.start_ns} and ends at {self.end_ns} ns"
-            message = f"span {self.span_id} has no usable time: {times}"
-            raise ValueError(message)
+            raise ValueError(f"span {self.span_id} has no usable time: {times}")
 
     @property
     def time_ns(self) -> int:

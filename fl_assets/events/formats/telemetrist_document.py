@@ -30,10 +30,10 @@ def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Event
     for record in json_records(lines):
         if isinstance(record, RefusedLine):
             yield record
-            continue
-        line, value = record
-        entries: list[Any] = value if isinstance(value, list) else [value]
-        yield from (EventLine(line, orjson.dumps(entry)) for entry in entries)
+        else:
+            line, value = record
+            entries: list[Any] = value if isinstance(value, list) else [value]
+            yield from (EventLine(line, orjson.dumps(entry)) for entry in entries)
 
 
 FORMAT = Format("telemetrist_document", "Native events as a JSON list, or pretty-printed.", _matches, read)

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fl_assets.events.formats.attributes import ERRORS
 from fl_assets.events.formats.exceptions import leaf_of
-from fl_assets.events.formats.values import as_object, decoded, first, text_of
+from fl_assets.events.formats.values import as_object, decoded, first, names, objects_of, text_of
 
 MAX_RESULT = 4000
-BAD_WORDS = frozenset({"error", "failed", "failure", "fail", "errored", "err", "failed_with_error"})
+BAD_WORDS = frozenset(ERRORS["bad_words"])
 _ERROR_TEXT = re.compile(
     r"\s*(?:\W{0,3}\s*)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure"
     r"|traceback \(most recent call last\))\b\s*(?:\[[^\]]*\]\s*)?(?:[:\-–—(]|executing|calling|invoking"
@@ -39,6 +40,9 @@ _LEAD_IN = re.compile(
 """What CrewAI, the OpenAI Agents SDK and Claude Code put around a tool's error."""
 _TOOL_MESSAGE = re.compile(r"(?:ToolMessage\()?content=.*\bstatus='error'", re.DOTALL)
 """LangChain's messages as their `repr`."""
+_ERROR_FIELDS = names(
+    "error message error_message errorMessage detail reason text content result output stderr errors body"
+)
 NO_ERROR = frozenset(
     {"", "false", "none", "null", "0", "no", "ok", "undefined", "{}", "[]", "true", "1", "yes"}
 )
@@ -46,11 +50,7 @@ NO_ERROR = frozenset(
 
 def is_false(value: Any) -> bool:
     """Whether a flag is false, in whatever type it is written."""
-    return (
-        value is False
-        or value == 0
-        or (isinstance(value, str) and value.strip().lower() in {"false", "no", "0"})
-    )
+    return value == 0 or (isinstance(value, str) and value.strip().lower() in {"false", "no", "0"})
 
 
 def is_true(value: Any) -> bool:
@@ -72,27 +72,24 @@ def error_in_result(result: Any) -> str:
         return next((text for entry in value[:20] if (text := error_in_result(_part_text(entry)))), "")
     if not isinstance(value, dict):
         return ""
-    flagged = (
-        any(is_true(value.get(key)) for key in ("isError", "is_error"))
+    if _is_flagged(value):
+        return leaf_of(said_in(value)[:MAX_RESULT]) or "error"
+    inner = (value.get(key) for key in ("result", "content", "output", "toolResult", "response", "kwargs"))
+    return next((text for one in inner if one and (text := error_in_result(one))), "")
+
+
+def _is_flagged(value: dict[str, Any]) -> bool:
+    """Whether fields of a result say that it is an error."""
+    status, error = value.get("statusCode", value.get("status_code")), value.get("error")
+    is_of_graphql = "data" in value and value["data"] is None
+    return (
+        any(is_true(value.get(key)) for key in ("isError", "is_error", "error"))
         or any(is_false(value.get(key)) for key in ("success", "ok", "succeeded"))
         or str(value.get("status") or value.get("type") or "").lower() in BAD_WORDS
+        or (isinstance(status, int) and 400 <= status <= 599)
+        or (is_of_graphql and any(one.get("message") for one in objects_of(value.get("errors"))))
+        or (not isinstance(error, bool) and text_of(error).strip().lower() not in NO_ERROR)
     )
-    status = value.get("statusCode", value.get("status_code"))
-    flagged = flagged or (isinstance(status, int) and 400 <= status <= 599)
-    errors = value.get("errors")
-    if value.get("data") is None and "data" in value and isinstance(errors, list):  # GraphQL
-        flagged = flagged or any(isinstance(one, dict) and one.get("message") for one in errors)
-    error = value.get("error")
-    if (error and not isinstance(error, bool) and text_of(error).strip().lower() not in NO_ERROR) or is_true(
-        error
-    ):
-        flagged = True
-    if flagged:
-        return leaf_of(said_in(value)[:MAX_RESULT]) or "error"
-    for key in ("result", "content", "output", "toolResult", "response", "kwargs"):
-        if (inner := value.get(key)) and (text := error_in_result(inner)):
-            return text
-    return ""
 
 
 def bare_error(text: str) -> str:
@@ -119,27 +116,11 @@ def said_in(value: Any, depth: int = 0) -> str:
     if not isinstance(value, Mapping):
         return ""
     kind = first(value, ("type", "name", "code", "error_type"))
-    for key in (
-        "error",
-        "message",
-        "error_message",
-        "errorMessage",
-        "detail",
-        "reason",
-        "text",
-        "content",
-        "result",
-        "output",
-        "stderr",
-        "errors",
-        "body",
-    ):
+    for key in _ERROR_FIELDS:
         inner = value.get(key)
         if inner and not isinstance(inner, bool) and (text := said_in(inner, depth + 1)):
-            wants_kind = (
-                key == "message" and kind and kind.lower() not in {"error", "text"} and kind not in text
-            )
-            return f"{kind}: {text}" if wants_kind else text
+            says_more = kind.lower() not in {"", "error", "text"} and kind not in text
+            return f"{kind}: {text}" if key == "message" and says_more else text
     return ""
 
 

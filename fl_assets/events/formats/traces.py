@@ -48,23 +48,6 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 """Bytes of failures and turns that are held at a time."""
 
 
-@dataclass(slots=True)
-class _Trace:
-    """A trace so far: the place of each span, and the failures and turns that need the rest of it."""
-
-    places: dict[str, Place] = field(default_factory=dict)
-    failures: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
-    turns: dict[str, Turn] = field(default_factory=dict)
-    logged: dict[str, list[tuple[int, Span]]] = field(default_factory=dict)
-    errors: dict[str, tuple[int, Span]] = field(default_factory=dict)
-    sessions: set[str] = field(default_factory=set)
-    judges: set[str] = field(default_factory=set)
-    """Spans of evaluators: what is asked below them, no user asked."""
-    evaluations: list[tuple[int, Evaluation]] = field(default_factory=list)
-    node: str = ""
-    size: int = 0
-
-
 def event_id(span: Span) -> str:
     """Return the id of a span's event, which is the same in whatever file the span is."""
     return span.event_id or f"{span.trace_id}:{span.span_id}"
@@ -163,22 +146,20 @@ def events_of(
         line, span = entry
         if early.holds(span):
             continue
-        trace = held.setdefault(span.trace_id, _Trace())
+        trace = held.setdefault(span.trace_id, _Trace(options))
         held.move_to_end(span.trace_id)
         spans_held += isinstance(span, Span) and span.span_id not in trace.places
         size = trace.size
-        yield from _taken(trace, line, span, options)
+        yield from trace.add(line, span)
         bytes_held += trace.size - size
         while held and (spans_held > MAX_HELD_SPANS or bytes_held > MAX_HELD_BYTES):
             _, oldest = held.popitem(last=False)
             spans_held, bytes_held = spans_held - len(oldest.places), bytes_held - oldest.size
-            yield from _settled_failures(oldest, options)
-            yield from _settled_evaluations(oldest)
-            yield from (turn.event() for turn in one_per_question(_settled_turns(oldest, options)))
+            yield from oldest.settled()
+            yield from (turn.event() for turn in one_per_question(oldest.settled_turns()))
     for trace in held.values():
-        yield from _settled_failures(trace, options)
-        yield from _settled_evaluations(trace)
-        turns += _settled_turns(trace, options)
+        yield from trace.settled()
+        turns += trace.settled_turns()
     yield from (turn.event() for turn in one_per_question(turns))
     yield from early.refused()
 
@@ -192,9 +173,11 @@ class _Early:
         self._count, self._first_ns = 0, 0
 
     def holds(self, span: Span | Evaluation) -> bool:
+        """Whether a span is too old; it is counted then."""
         if span.time_ns >= self._before_ns:
             return False
-        self._count, self._first_ns = self._count + 1, min(self._first_ns or span.time_ns, span.time_ns)
+        self._count += 1
+        self._first_ns = min(self._first_ns or span.time_ns, span.time_ns)
         return True
 
     def refused(self) -> Iterator[RefusedLine]:
@@ -204,63 +187,163 @@ class _Early:
             yield RefusedLine(0, "before_start", words, 0)
 
 
-def _taken(trace: _Trace, line: int, span: Span | Evaluation, options: ReadOptions) -> Iterator[EventLine]:
-    """Add a span to its trace; yield its call's event unless it has to wait for the rest of the trace."""
-    if isinstance(span, Evaluation):
-        trace.evaluations.append((line, span))
-        trace.size += len(span.explanation) + 200
-    elif span.status in {"evaluation", "log", "error-log"}:
-        _noted(trace, line, span, options)
-    elif is_summary(span):
-        trace.places.setdefault(span.span_id, Place(span.parent_id))
-    elif "logfire.pending_parent_id" not in span.attributes:
-        yield from _called(trace, line, span, options)
-    elif (begun := _begun(span)).span_id not in trace.places:
-        yield from _called(trace, line, begun, options)
+@dataclass(slots=True)
+class _Trace:
+    """A trace so far: the place of each span, and the failures and turns that need the rest of it."""
 
+    options: ReadOptions
+    places: dict[str, Place] = field(default_factory=dict)
+    failures: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    turns: dict[str, Turn] = field(default_factory=dict)
+    logged: dict[str, list[tuple[int, Span]]] = field(default_factory=dict)
+    errors: dict[str, tuple[int, Span]] = field(default_factory=dict)
+    sessions: set[str] = field(default_factory=set)
+    judges: set[str] = field(default_factory=set)
+    """Spans of evaluators: what is asked below them, no user asked."""
+    evaluations: list[tuple[int, Evaluation]] = field(default_factory=list)
+    node: str = ""
+    size: int = 0
 
-def _noted(trace: _Trace, line: int, span: Span, options: ReadOptions) -> None:
-    """Add what is no call by itself: evaluations, and log records."""
-    if span.status == "evaluation":
-        trace.evaluations += (
-            (line, found) for found in in_span(span, node_of(span, options.node_attributes))
-        )
-        trace.size += len(str(span.events))
-    elif span.status == "log":
-        if session := session_of(span.attributes):
-            trace.sessions.add(session)
-        trace.places.setdefault(span.span_id, Place(span.parent_id))
-        trace.logged.setdefault(span.span_id, []).append((line, span))
-        trace.size += len(str(span.events))
-    else:
-        trace.errors.setdefault(span.span_id, (line, span))
-        trace.size += len(str(span.attributes))
+    @property
+    def session(self) -> str:
+        """The session, if there is only one."""
+        return next(iter(self.sessions)) if len(self.sessions) == 1 else ""
 
+    def add(self, line: int, span: Span | Evaluation) -> Iterator[EventLine]:
+        """Add a span; yield its call's event unless it has to wait for the rest of the trace."""
+        if isinstance(span, Evaluation):
+            self.evaluations.append((line, span))
+            self.size += len(span.explanation) + 200
+        elif span.status in {"evaluation", "log", "error-log"}:
+            self._add_record(line, span)
+        elif is_summary(span):
+            self.places.setdefault(span.span_id, Place(span.parent_id))
+        elif "logfire.pending_parent_id" not in span.attributes:
+            yield from self._add_call(line, span)
+        elif span.start_ns and (begun := _begun(span)).span_id not in self.places:
+            yield from self._add_call(line, begun)
 
-def _called(trace: _Trace, line: int, span: Span, options: ReadOptions) -> Iterator[EventLine]:
-    """Add a call; yield its event unless it failed."""
-    event = trace_event(span, options)
-    call = event["execution_trace"]
-    if call["metadata"].get("span_kind") == "evaluator":
-        trace.judges.add(span.span_id)
-    trace.node = trace.node or call["metadata"].get("node_id", "")
-    trace.evaluations += ((line, found) for found in in_span(span, call["metadata"].get("node_id", "")))
-    if session := call["metadata"].get("session_id"):
-        trace.sessions.add(session)
-    ended = "ok" if call["success"] else call["metadata"].get("caused_by", "failed")
-    failed = ended == "failed"
-    trace.places[span.span_id] = Place(
-        span.parent_id, span.start_ns, span.time_ns, ended, says_ok=span.status == "ok" and not failed
-    )
-    data = orjson.dumps(event)
-    if failed:
-        trace.failures[span.span_id] = (line, event)
-        trace.size += len(data)
-    else:
-        yield EventLine(line, data)
-    if turn := turn_in(line, span, options):
-        trace.turns[span.span_id] = turn
-        trace.size += len(turn.query) + len(turn.answer)
+    def _add_record(self, line: int, span: Span) -> None:
+        """Add what is no call by itself: evaluations, and log records."""
+        if span.status == "evaluation":
+            self._add_evaluations(line, span, node_of(span, self.options.node_attributes))
+            self.size += len(str(span.events))
+        elif span.status == "log":
+            if session := session_of(span.attributes):
+                self.sessions.add(session)
+            self.places.setdefault(span.span_id, Place(span.parent_id))
+            self.logged.setdefault(span.span_id, []).append((line, span))
+            self.size += len(str(span.events))
+        else:
+            self.errors.setdefault(span.span_id, (line, span))
+            self.size += len(str(span.attributes))
+
+    def _add_evaluations(self, line: int, span: Span, node: str) -> None:
+        self.evaluations += ((line, found) for found in in_span(span, node))
+
+    def _add_call(self, line: int, span: Span) -> Iterator[EventLine]:
+        """Add a call; yield its event unless it failed."""
+        event = trace_event(span, self.options)
+        call = event["execution_trace"]
+        metadata = call["metadata"]
+        if metadata.get("span_kind") == "evaluator":
+            self.judges.add(span.span_id)
+        self.node = self.node or metadata.get("node_id", "")
+        self._add_evaluations(line, span, metadata.get("node_id", ""))
+        if session := metadata.get("session_id"):
+            self.sessions.add(session)
+        ended = "ok" if call["success"] else metadata.get("caused_by", "failed")
+        says_ok = span.status == "ok" and ended != "failed"
+        self.places[span.span_id] = Place(span.parent_id, span.start_ns, span.time_ns, ended, says_ok)
+        data = orjson.dumps(event)
+        if ended == "failed":
+            self.failures[span.span_id] = (line, event)
+            self.size += len(data)
+        else:
+            yield EventLine(line, data)
+        if turn := turn_in(line, span, self.options):
+            self.turns[span.span_id] = turn
+            self.size += len(turn.query) + len(turn.answer)
+
+    def settled(self) -> Iterator[EventLine | EvaluationLine]:
+        """Yield the failures, with their causes, and the evaluations, with the trace's node and session."""
+        for span_id, (line, span) in self.errors.items():
+            yield from self._of_error_log(span_id, line, span)
+        yield from self._stopped_with_a_step()
+        failed = {
+            span_id: FailedSpan(event["execution_trace"]["error"] or "", self.places[span_id].end_ns)
+            for span_id, (_, event) in self.failures.items()
+        }
+        causes = causes_of(self.places, failed)
+        for span_id, (line, event) in self.failures.items():
+            if span_id in causes:
+                cause = self.failures[causes[span_id]][1]["event_id"]
+                event["execution_trace"]["metadata"]["caused_by"] = cause
+            yield EventLine(line, orjson.dumps(event))
+        for line, found in self.evaluations:
+            yield found.row(line, session=self.session, node=self.node)
+
+    def _of_error_log(self, span_id: str, line: int, span: Span) -> Iterator[EventLine]:
+        """Add the log record of an error: a failure of its own, unless its span says more.
+
+        A failed span with a vague error takes its text; a span of status `ok` ignores it, and so do others if
+        the exception was handled. Where the span is not in this file, the record stands for it, as
+        `unfinished`.
+        """
+        place = self.places.get(span_id)
+        event = trace_event(replace(span, status="error"), self.options)
+        call = event["execution_trace"]
+        if span_id in self.failures:
+            known = self.failures[span_id][1]["execution_trace"]
+            known["error"] = call["error"] if is_vague(known["error"] or "") else known["error"]
+            return
+        if place is not None:
+            if place.says_ok or span.attributes.get("exception.escaped") is False:
+                return
+            event["event_id"] += ":log"
+        elif not span.start_ns:
+            call["metadata"]["unfinished"] = "true"
+        if "caused_by" in call["metadata"]:
+            yield EventLine(line, orjson.dumps(event))
+            return
+        key = event["event_id"] if place else span_id
+        self.failures[key] = (line, event)
+        self.places[key] = Place(place.parent if place else "", span.start_ns, span.time_ns, "failed")
+
+    def _stopped_with_a_step(self) -> Iterator[EventLine]:
+        """Yield failed spans with a vague error above a cancelled or waiting step: they ended like it."""
+        stopped = {key: place.ended for key, place in self.places.items() if place.ended in NO_FAILURE[:2]}
+        while stopped:
+            above = nearest_of(self.places, self.failures)
+            has_failed_below = {above(span_id) for span_id in self.failures} | {""}
+            found = {above(span_id): ended for span_id, ended in stopped.items()}
+            stopped = {
+                span_id: ended
+                for span_id, ended in found.items()
+                if span_id not in has_failed_below
+                and is_vague(self.failures[span_id][1]["execution_trace"]["error"] or "")
+            }
+            for span_id, ended in stopped.items():
+                line, event = self.failures.pop(span_id)
+                event["execution_trace"]["metadata"]["caused_by"] = ended
+                self.places[span_id] = self.places[span_id]._replace(ended=ended)
+                yield EventLine(line, orjson.dumps(event))
+
+    def settled_turns(self) -> list[Turn]:
+        """Return the outermost turns: steps of an agent with a turn of its own are left out."""
+        for span_id, parts in self.logged.items():
+            parts.sort(key=lambda part: part[1].end_ns)  # stable: equal times keep the file's order
+            line, last = parts[-1]
+            said = replace(last, events=tuple(event for _, part in parts for event in part.events))
+            if turn := turn_in(line, said, self.options):
+                self.turns.setdefault(span_id, turn)
+        found = [turn for turn in self.turns.values() if turn.is_of_trace]
+        if not found:
+            above, judge = nearest_of(self.places, self.turns), nearest_of(self.places, self.judges)
+            found = [turn for key, turn in self.turns.items() if not above(key) and not judge(key)]
+        return [
+            replace(turn, session=turn.session or self.session or turn.about["trace_id"]) for turn in found
+        ]
 
 
 def _begun(span: Span) -> Span:
@@ -268,100 +351,3 @@ def _begun(span: Span) -> Span:
     above = first(span.attributes, ("logfire.pending_parent_id",))
     parent = above if above.strip("0") else ""
     return replace(span, span_id=span.parent_id or span.span_id, parent_id=parent, end_ns=0)
-
-
-def _settled_failures(trace: _Trace, options: ReadOptions) -> Iterator[EventLine]:
-    """Yield the failures of a trace, with their causes; log records of errors are failures of their spans."""
-    for span_id, (line, span) in trace.errors.items():
-        yield from _of_error_log(trace, span_id, line, span, options)
-    yield from _stopped_with_a_step(trace)
-    failed = {
-        span_id: FailedSpan(event["execution_trace"]["error"] or "", trace.places[span_id].end_ns)
-        for span_id, (_, event) in trace.failures.items()
-    }
-    causes = causes_of(trace.places, failed)
-    for span_id, (line, event) in trace.failures.items():
-        if span_id in causes:
-            event["execution_trace"]["metadata"]["caused_by"] = trace.failures[causes[span_id]][1]["event_id"]
-        yield EventLine(line, orjson.dumps(event))
-
-
-def _settled_evaluations(trace: _Trace) -> Iterator[EvaluationLine]:
-    """Yield the evaluations of a trace, with its node, and its session if there is only one."""
-    session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
-    for line, found in trace.evaluations:
-        yield found.row(line, session=session, node=trace.node)
-
-
-def _stopped_with_a_step(trace: _Trace) -> Iterator[EventLine]:
-    """Yield failed spans with a vague error above a step that was cancelled or waits: they ended like it."""
-    stopped = {
-        span_id: place.ended for span_id, place in trace.places.items() if place.ended in NO_FAILURE[:2]
-    }
-    while stopped:
-        above = nearest_of(trace.places, trace.failures)
-        has_failed_below = {above(span_id) for span_id in trace.failures}
-        found = {above(span_id): ended for span_id, ended in stopped.items()}
-        stopped = {}
-        for span_id, ended in found.items():
-            if (
-                not span_id
-                or span_id in has_failed_below
-                or not is_vague(trace.failures[span_id][1]["execution_trace"]["error"] or "")
-            ):
-                continue
-            line, event = trace.failures.pop(span_id)
-            event["execution_trace"]["metadata"]["caused_by"] = stopped[span_id] = ended
-            trace.places[span_id] = trace.places[span_id]._replace(ended=ended)
-            yield EventLine(line, orjson.dumps(event))
-
-
-def _of_error_log(
-    trace: _Trace, span_id: str, line: int, span: Span, options: ReadOptions
-) -> Iterator[EventLine]:
-    """Add the log record of an error to its trace.
-
-    A failed span with a vague error takes its text; a span of status `ok` ignores it, and so do others if the
-    exception was handled; else it is a failure of its own beside its span. Where the span is not in this
-    file, the record stands for it as `unfinished`.
-    """
-    place = trace.places.get(span_id)
-    event = trace_event(replace(span, status="error"), options)
-    call = event["execution_trace"]
-    if span_id in trace.failures:
-        known = trace.failures[span_id][1]["execution_trace"]
-        if is_vague(known["error"] or ""):
-            known["error"] = call["error"]
-        return
-    if place is not None and (place.says_ok or span.attributes.get("exception.escaped") is False):
-        return
-    if place is not None:
-        event["event_id"] += ":log"
-    elif not span.start_ns:
-        call["metadata"]["unfinished"] = "true"
-    if "caused_by" in call["metadata"]:
-        yield EventLine(line, orjson.dumps(event))
-        return
-    key = event["event_id"] if place is not None else span_id
-    trace.failures[key] = (line, event)
-    trace.places[key] = Place(place.parent if place else "", span.start_ns, span.time_ns, "failed")
-
-
-def _settled_turns(trace: _Trace, options: ReadOptions) -> list[Turn]:
-    """Return the outermost turns of a trace: steps of an agent with a turn of its own are left out."""
-    for span_id, parts in trace.logged.items():
-        parts.sort(key=lambda part: part[1].end_ns)  # stable: equal times keep the file's order
-        line, last = parts[-1]
-        said = replace(last, events=tuple(event for _, part in parts for event in part.events))
-        if turn := turn_in(line, said, options):
-            trace.turns.setdefault(span_id, turn)
-    if whole := [turn for turn in trace.turns.values() if turn.is_of_trace]:
-        session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
-        return [replace(turn, session=turn.session or session or turn.about["trace_id"]) for turn in whole]
-    above, judge = nearest_of(trace.places, trace.turns), nearest_of(trace.places, trace.judges)
-    session = next(iter(trace.sessions)) if len(trace.sessions) == 1 else ""
-    return [
-        replace(turn, session=turn.session or session or turn.about["trace_id"])
-        for span_id, turn in trace.turns.items()
-        if not above(span_id) and not judge(span_id)
-    ]

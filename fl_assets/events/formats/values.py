@@ -114,8 +114,7 @@ def required_text(value: Any, field: str) -> str:
         ValueError: naming the field.
     """
     if not isinstance(value, str | int) or isinstance(value, bool) or not str(value).strip():
-        message = f"{field} is {value!r:.60}, must be a text"
-        raise ValueError(message)
+        raise ValueError(f"{field} is {value!r:.60}, must be a text")
     return str(value).strip()
 
 
@@ -132,8 +131,7 @@ def iso_ns(value: Any, field: str = "time") -> int:
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
         return max(0, (when - _EPOCH) // timedelta(microseconds=1) * 1000)
     except (TypeError, ValueError, OverflowError) as error:
-        message = f"{field} is {value!r:.60}, must be an ISO 8601 time"
-        raise ValueError(message) from error
+        raise ValueError(f"{field} is {value!r:.60}, must be an ISO 8601 time") from error
 
 
 def any_ns(value: Any, field: str = "time") -> int:
@@ -152,8 +150,7 @@ def any_ns(value: Any, field: str = "time") -> int:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == 0):
         return 0
     if not isinstance(value, int | float) or isinstance(value, bool) or not 10**8 <= value <= _LAST_NS:
-        message = f"{field} is {value!r:.60}, must be a time since 1970"
-        raise ValueError(message)
+        raise ValueError(f"{field} is {value!r:.60}, must be a time since 1970")
     if value < 10**11:
         return round(value * 10**6) * 1000
     if value < 10**14:
@@ -175,7 +172,9 @@ def check_ns(value: int, field: str) -> int:
     Raises:
         TimeUnitError: naming the field and the unit it looks like.
     """
-    return 0 if value in _NEVER or value < 0 else _in_unit(value, field, "nanoseconds")
+    if value >= _UNITS["nanoseconds"]:
+        return 0 if value in _NEVER else value
+    return 0 if value < 0 else _in_unit(value, field, "nanoseconds")
 
 
 def check_us(value: Any, field: str) -> Any:
@@ -190,8 +189,7 @@ def check_us(value: Any, field: str) -> Any:
 def _in_unit(value: float, field: str, unit: str) -> Any:
     for name, least in _UNITS.items():
         if name != unit and least <= value < 1000 * least:
-            message = f"{field} looks like {name}, not {unit}: {value}"
-            raise TimeUnitError(message)
+            raise TimeUnitError(f"{field} looks like {name}, not {unit}: {value}")
     return value
 
 

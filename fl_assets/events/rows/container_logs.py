@@ -39,8 +39,10 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         held.append(printed)
         size += len(line)
         if size > MAX_RECORD_BYTES:
-            message = f"a line of a container's log has more than the {MAX_RECORD_BYTES} bytes that are read"
-            raise BadRowsError(message, "over_limit")
+            raise BadRowsError(
+                f"a line of a container's log has more than the {MAX_RECORD_BYTES} bytes that are read",
+                "over_limit",
+            )
         if is_whole:
             yield b"".join(held) + b"\n"
             held, size = [], 0

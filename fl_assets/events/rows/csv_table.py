@@ -60,7 +60,6 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
                 record = zip(names, row, strict=False)
                 yield line_of({name: value_of(cell) for name, cell in record if name})
     except csv.Error as error:
-        message = f"CSV that cannot be read: {error}"
-        raise BadRowsError(message) from error
+        raise BadRowsError(f"CSV that cannot be read: {error}") from error
     finally:
         text.detach()

@@ -43,8 +43,7 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         members = {member.filename: member for member in zipfile.ZipFile(file).infolist()}
         head = members.get("header.json") or members.get("_journal/start.json")
         if head is None:
-            message = "an Inspect log (.eval) without header.json and _journal/start.json"
-            raise BadRowsError(message)
+            raise BadRowsError("an Inspect log (.eval) without header.json and _journal/start.json")
         about = _read(_content(file, head))
         about = {key: about.get(key) for key in ("version", "status", "eval", "plan", "error")}
         begin = line_of(about).rstrip()[:-1]
@@ -52,8 +51,7 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
             sample = _content(file, members[name]).replace(b"\n", b" ").replace(b"\r", b" ")
             yield b'%b, "samples": [%b]}\n' % (begin, sample)
     except _DAMAGED as error:
-        message = f"an Inspect log (.eval) that cannot be read: {str(error)[:200]}"
-        raise BadRowsError(message) from error
+        raise BadRowsError(f"an Inspect log (.eval) that cannot be read: {str(error)[:200]}") from error
 
 
 def _read(content: bytes) -> dict[str, Any]:
@@ -75,19 +73,23 @@ def _content(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
         with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(packed) as stream:
             content = stream.read(MAX_RECORD_BYTES + 1)
     else:
-        message = f"an Inspect log (.eval) in compression {member.compress_type}: `inspect log convert` it"
-        raise BadRowsError(message)
+        raise BadRowsError(
+            f"an Inspect log (.eval) in compression {member.compress_type}: `inspect log convert` it"
+        )
     if len(content) > MAX_RECORD_BYTES:
-        message = f"{member.filename[:100]} unpacks to more than the {MAX_RECORD_BYTES} bytes that are read"
-        raise BadRowsError(message, "over_limit")
+        raise BadRowsError(
+            f"{member.filename[:100]} unpacks to more than the {MAX_RECORD_BYTES} bytes that are read",
+            "over_limit",
+        )
     return content
 
 
 def _packed(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
     """Return a member's compressed bytes."""
     if member.compress_size > MAX_RECORD_BYTES:
-        message = f"{member.filename[:100]} has more than the {MAX_RECORD_BYTES} bytes that are read"
-        raise BadRowsError(message, "over_limit")
+        raise BadRowsError(
+            f"{member.filename[:100]} has more than the {MAX_RECORD_BYTES} bytes that are read", "over_limit"
+        )
     file.seek(member.header_offset)
     header = file.read(_LOCAL_HEADER_BYTES)
     skipped = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")

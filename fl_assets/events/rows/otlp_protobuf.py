@@ -126,13 +126,14 @@ class _Stream:
 
     def take(self, size: int) -> bytes:
         if size > MAX_RECORD_BYTES:
-            message = f"a resource of {size:,} bytes at byte {self.read}, at most {MAX_RECORD_BYTES} are read"
-            raise BadRowsError(message, "over_limit")
+            raise BadRowsError(
+                f"a resource of {size:,} bytes at byte {self.read}, at most {MAX_RECORD_BYTES} are read",
+                "over_limit",
+            )
         held, self._held = self._held[:size], self._held[size:]
         data = held + self._file.read(size - len(held)) if size > len(held) else held
         if len(data) < size:
-            message = f"OTLP protobuf ends at byte {self.read + len(data)}, within a message"
-            raise BadRowsError(message)
+            raise BadRowsError(f"OTLP protobuf ends at byte {self.read + len(data)}, within a message")
         self.read += size
         return data
 
@@ -143,8 +144,7 @@ class _Stream:
             value |= (byte & 0x7F) << (7 * place)
             if byte < 0x80:
                 return value
-        message = f"OTLP protobuf is damaged before byte {self.read}: no length ends there"
-        raise BadRowsError(message)
+        raise BadRowsError(f"OTLP protobuf is damaged before byte {self.read}: no length ends there")
 
 
 def _of_fields(stream: _Stream, end: int | None) -> Iterator[bytes]:
@@ -152,8 +152,9 @@ def _of_fields(stream: _Stream, end: int | None) -> Iterator[bytes]:
     while stream.read < end if end is not None else not stream.is_at_end():
         at, tag = stream.read, stream.varint()
         if tag != _FIRST_FIELD:
-            message = f"OTLP protobuf is damaged at byte {at}: field {tag} is none of an export request"
-            raise BadRowsError(message)
+            raise BadRowsError(
+                f"OTLP protobuf is damaged at byte {at}: field {tag} is none of an export request"
+            )
         yield line_of(_request(stream.take(stream.varint()), at))
 
 
@@ -174,8 +175,7 @@ def _request(data: bytes, at: int) -> dict[str, Any]:
     if any(names):
         return {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": name} for name in names]}]}]}
     if traces is None:
-        message = f"OTLP protobuf is damaged within the message at byte {at}"
-        raise BadRowsError(message)
+        raise BadRowsError(f"OTLP protobuf is damaged within the message at byte {at}")
     return {"resourceSpans": [_grouped(traces, "scopeSpans", traces.scope_spans, "spans", _span)]}
 
 

@@ -33,8 +33,9 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         is_binary = "binary" in str(table.schema_arrow)
         for batch in table.iter_batches(_BATCH_ROWS, use_threads=False):
             if batch.nbytes > _MAX_BATCH_BYTES:
-                message = f"{len(batch)} rows hold {batch.nbytes:,} bytes, more than are read at once"
-                raise BadRowsError(message, "over_limit")
+                raise BadRowsError(
+                    f"{len(batch)} rows hold {batch.nbytes:,} bytes, more than are read at once", "over_limit"
+                )
             rows = batch.to_pylist(maps_as_pydicts="lossy")
             for row in map(as_texts, rows) if is_binary else rows:
                 yield line_of(
@@ -43,5 +44,4 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, BadRowsError):
             raise
-        message = f"Parquet that cannot be read: {str(error)[:200]}"
-        raise BadRowsError(message) from error
+        raise BadRowsError(f"Parquet that cannot be read: {str(error)[:200]}") from error

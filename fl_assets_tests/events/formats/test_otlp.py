@@ -900,6 +900,7 @@ def test_a_span_that_logfire_announces_is_the_span_itself_without_an_end():
     assert (event["event_id"], metadata["parent_span_id"]) == (f"{TRACE}:{TOOL}", ROOT)
     assert metadata["caused_by"] == "unfinished"
     assert len(events(run(request(span(parent=ROOT), pending)))) == 1
+    assert events(run(request({**pending, "startTimeUnixNano": None}))) == []
 
 
 def test_a_session_is_named_by_the_span_or_by_its_trace_or_is_the_trace():
