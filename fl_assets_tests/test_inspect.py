@@ -58,6 +58,30 @@ def test_inspect_says_of_each_file_what_a_cycle_would_make_of_it_and_leaves_no_t
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_inspect_tells_what_is_lost_from_what_repeats_and_what_was_left_out(at_home):
+    record = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1793620800000000000"}]}]}]}\n'
+    for name, content in {
+        "a.jsonl": good(3),
+        "b.jsonl": good(4),
+        "c.traj": b'{"trajectory": [{"action": "ls"}], "history": [], "info": {}}\n',
+        "d.json": record,
+        "e.jsonl": good(1) + b"{cut\n",
+        "f.csv": b"a,b,c\n1,2,3\n",
+    }.items():
+        (at_home / name).write_bytes(content)
+    shown = run("inspect", str(at_home)).stdout
+    table, _, words = shown.partition("\n1 file of ")
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
+    assert rows["a.jsonl"][:2] == ["telemetrist", "3"]
+    assert rows["b.jsonl"][:3] == ["telemetrist", "1", "3"]
+    assert rows["c.traj"][-3:] == ["all", "of", "it"]
+    assert rows["d.json"] == ["otlp", "0"]
+    assert rows["e.jsonl"][:3] == ["telemetrist", "0", "1"]
+    lost = "no known format, 1 file of a format that holds no events and 1 event in 1 other file"
+    assert words.startswith(f"{lost} could not be read; parts of 1 file were left out:\n")
+    assert "d.json: 1 records are no calls" in words
+
+
 ANSWERS = {
     "nothing": ({}, "holds no file"),
     "nothing that is telemetry": (

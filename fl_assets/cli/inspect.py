@@ -49,7 +49,8 @@ def _show(found: "Inspection", settings: FederatedLearningConfig, *, as_json: bo
         show_json({"files": files, "days": days, "cycle": lines})
         return
     if found.files:
-        show_table(("file", "format", "events", "days", "nodes", "lost"), [_row(one) for one in found.files])
+        names = ("file", "format", "events", "repeats", "days", "nodes", "lost")
+        show_table(names, [_row(one) for one in found.files])
     for line in (*unread_in_words(found.report.unread, 1000), *lines):
         say(line)
 
@@ -60,8 +61,10 @@ def _row(one: "InspectedFile") -> list[str]:
     named = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
     lost = ""
     if one.unread:
-        lost = "all of it" if one.unread.is_whole else f"{one.unread.events:,}"
-    return [one.path, one.format, f"{one.events:,}", " to ".join(sorted(days)), named, lost]
+        is_lost = one.unread.is_refused and not one.events
+        lost = "all of it" if is_lost else f"{one.unread.events:,}" if one.unread.events else ""
+    repeats = f"{one.repeats:,}" if one.repeats else ""
+    return [one.path, one.format, f"{one.events:,}", repeats, " to ".join(sorted(days)), named, lost]
 
 
 def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfig) -> list[str]:

@@ -70,12 +70,14 @@ class Duplicates:
     Attributes:
         counts: by day, `duplicates` (the same content again), `conflicts` (other content, or another node's
             id), `superseded` (unfinished and earlier versions).
+        repeats: by file, the staged rows to drop.
         replaced: the stored rows to drop.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> None:
         self.connection, self.lake, self.files = connection, lake, files
         self.counts: Counter[tuple[date, str]] = Counter()
+        self.repeats: dict[str, int] = {}
         self.replaced = ReplacedRows()
 
     def find(self) -> dict[str, int]:
@@ -89,6 +91,7 @@ class Duplicates:
         self._replace_earlier()
         self._count()
         self._forget()
+        self.repeats = dict(self._execute("select source_file, count(*) from fl_drop group by source_file"))
         return dict(self._execute("select filename, count(*) from fl_drop group by filename"))
 
     def _execute(self, sql: str, given: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:

@@ -105,18 +105,18 @@ class Ingestion:
             {*commit.days, *stats},
             self.lake,
         )
-        return self._report(events, rows, commit.days, duplicates.counts, unread)
+        return self._report(events, rows, commit.days, duplicates, unread)
 
     def _report(
         self,
         events: int,
         rows: dict[str, int],
         days: set[date],
-        duplicates: Counter[tuple[date, str]],
+        duplicates: Duplicates,
         unread: dict[int, Unread],
     ) -> IngestReport:
         kinds: Counter[str] = Counter()
-        for (_, kind), count in duplicates.items():
+        for (_, kind), count in duplicates.counts.items():
             kinds[kind] += count
         redactions: Counter[str] = Counter()
         for (_, entity), count in self.redactions.items():
@@ -130,6 +130,7 @@ class Ingestion:
             duplicates=kinds["duplicates"],
             conflicts=kinds["conflicts"],
             superseded=kinds["superseded"],
+            repeats=duplicates.repeats,
             mended=self.mended + sum(reading.mended for reading in self.readings),
             redactions=dict(sorted(redactions.items())),
             formats=dict(sorted(known.items())),

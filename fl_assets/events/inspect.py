@@ -30,6 +30,8 @@ class InspectedFile:
     path: str
     format: str
     events: int = 0
+    repeats: int = 0
+    """Events of it that were read before, in this file or another."""
     first_day: date | None = None
     last_day: date | None = None
     nodes: set[str] = field(default_factory=set)
@@ -88,6 +90,8 @@ def inspect(
                     one.nodes |= set(nodes)
                 for day, events in connection.execute(_BY_DAY, {"files": files}).fetchall():
                     days[day] = days.get(day, 0) + events
+        for source, repeats in report.repeats.items():
+            found.setdefault(source, InspectedFile(source, "telemetrist")).repeats = repeats
         for unread in report.unread:
             found.setdefault(unread.path, InspectedFile(unread.path, "unknown")).unread = unread
         return Inspection([found[key] for key in sorted(found)], dict(sorted(days.items())), report)

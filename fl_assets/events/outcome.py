@@ -25,16 +25,32 @@ class Unread:
     fix: str
     """What is most likely to help."""
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it was left out on purpose, and nothing is lost."""
+        return not self.events and self.reason in {"not_used", "before_start"}
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing was read of a file: of no known format, or of one that holds no events."""
+        return self.is_whole or (not self.events and self.reason == "unsupported_format")
+
     def __str__(self) -> str:
         if self.is_whole:
             return f"{self.path} ({self.size:,} bytes) is not read: {self.detail}"
-        lost = f"{self.events:,} {'event' if self.events == 1 else 'events'}" if self.events else "1 entry"
-        lost = lost if self.events or self.lines == 1 else f"{self.lines:,} entries"
+        if self.is_left_out:
+            return f"{self.path}: {self.detail}; {self.fix}"
+        if self.is_refused:
+            return f"{self.path} is not read: {self.detail}; {self.fix}"
+        lost = "1 entry" if self.lines == 1 else f"{self.lines:,} entries"
+        lost = _counted(self.events, "event") if self.events else lost
         return f"{self.path}: {lost} could not be read, first {self.reason}: {self.detail}; {self.fix}"
 
 
 def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
     """Return lines of text: how much was not read, then each file with its first reason and a likely fix.
+
+    What was left out on purpose comes last.
 
     Args:
         unread: by file, what was not read.
@@ -43,19 +59,32 @@ def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
     if not unread:
         return []
     whole = sum(one.is_whole for one in unread)
-    events, others = sum(one.events for one in unread), len(unread) - whole
-    in_others = f"{others:,} {'other ' if whole else ''}{'file' if others == 1 else 'files'}"
-    parts = [
-        f"{whole:,} {'file' if whole == 1 else 'files'} of no known format" if whole else "",
-        f"{events:,} {'event' if events == 1 else 'events'} in {in_others}" if events else "",
-    ]
-    found = " and ".join(part for part in parts if part) or f"parts of {len(unread):,} files"
+    refused = sum(one.is_refused for one in unread) - whole
+    left_out = sum(one.is_left_out for one in unread)
+    others = len(unread) - whole - refused - left_out
+    events = sum(one.events for one in unread)
+    in_others = _counted(others, "other file" if whole or refused else "file")
+    counts = {
+        f"{_counted(whole, 'file')} of no known format": whole,
+        f"{_counted(refused, 'file')} of a format that holds no events": refused,
+        f"{_counted(events, 'event')} in {in_others}": events,
+        f"parts of {in_others}": others and not events,
+    }
+    lost = [words for words, count in counts.items() if count]
+    head = " and ".join([", ".join(lost[:-1]), lost[-1]] if lost[1:] else lost)
+    heads = [f"{head} could not be read" if lost else ""]
+    heads += [f"parts of {_counted(left_out, 'file')} were left out" if left_out else ""]
+    unread = sorted(unread, key=lambda one: one.is_left_out)
     more = len(unread) - most
     return [
-        f"{found} could not be read:",
+        f"{'; '.join(filter(None, heads))}:",
         *(_visible(str(one)) for one in unread[:most]),
         *([f"and {more:,} more: fl-assets inspect names each"] if more > 0 else []),
     ]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _visible(text: str) -> str:
@@ -84,6 +113,8 @@ class IngestReport:
     """Events with a known id but other content, which were dropped, and ids that another node has too."""
     superseded: int = 0
     """Unfinished or earlier versions of events, which were replaced."""
+    repeats: dict[str, int] = field(default_factory=dict)
+    """By file, its events that were dropped since they, or versions of them, are stored."""
     mended: int = 0
     """Values in which a character that JSON does not allow was replaced."""
     redactions: dict[str, int] = field(default_factory=dict)
