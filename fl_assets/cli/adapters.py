@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fl_assets.cli.application import DAY, AsJson, CommandError, app, parse_day, user
+from fl_assets.cli.application import AsJson, CommandError, app, day_option, user
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.clock import now_utc
 
@@ -27,9 +27,7 @@ def sign(
     key: Annotated[Path, typer.Option(help="Ed25519 private key (PEM) that its owner alone can read.")],
     adapter_id: Annotated[str, typer.Option("--id", metavar="ORG/NAME")],
     version: Annotated[str, typer.Option(metavar="1.2.0")],
-    expires: Annotated[
-        date, typer.Option(parser=parse_day, metavar=DAY, help="First day on which nodes no longer take it.")
-    ],
+    expires: Annotated[date, day_option("First day on which nodes no longer take it.")],
     revision: Annotated[
         str, typer.Option(help="Commit of the repository that holds the files; none for a plain list.")
     ] = "",

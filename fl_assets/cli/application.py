@@ -10,7 +10,7 @@ import resource
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -64,24 +64,21 @@ def parse_day(text: str) -> date:
 
 
 DAY = "YYYY-MM-DD"
-"""Placeholder of options that `parse_day` reads."""
+"""Placeholder of days that `parse_day` reads."""
+
+
+def day_option(text: str, *names: str) -> Any:
+    """Return an option that is a day, with its help."""
+    return typer.Option(*names, parser=parse_day, metavar=DAY, help=text)
+
+
 DateOption = Annotated[
     date | None,
-    typer.Option(
-        "--date",
-        parser=parse_day,
-        metavar=DAY,
-        help="Day to look at, or today or yesterday; by default the latest analysed.",
-    ),
+    day_option("Day to look at, or today or yesterday; by default the latest analysed.", "--date"),
 ]
 CycleDay = Annotated[
     date | None,
-    typer.Option(
-        "--date",
-        parser=parse_day,
-        metavar=DAY,
-        help="Day to analyse, or today or yesterday; by default the latest complete one with events.",
-    ),
+    day_option("Day to analyse, today or yesterday; by default the last complete one with events.", "--date"),
 ]
 
 

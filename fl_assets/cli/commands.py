@@ -20,6 +20,7 @@ from fl_assets.cli.application import (
     DateOption,
     app,
     coordinator_here,
+    day_option,
     one_of,
     parse_day,
     report_of,
@@ -133,9 +134,7 @@ def simulate(
         int, typer.Option(metavar="N", min=1, help="Events a day, over all nodes.")
     ] = 4000,
     seed: Annotated[int, typer.Option(help="Same seed and same days, same bytes.")] = 1,
-    end: Annotated[
-        date | None, typer.Option(parser=parse_day, metavar=DAY, help="Last day; by default yesterday, UTC.")
-    ] = None,
+    end: Annotated[date | None, day_option("Last day; by default yesterday, UTC.")] = None,
     if_empty: Annotated[
         bool, typer.Option("--if-empty", help="Do nothing when the folder already has files.")
     ] = False,

@@ -11,9 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from fl_assets.cli.application import DAY, CommandError, app, parse_day
+from fl_assets.cli.application import CommandError, app, day_option
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.clock import held_at, now_utc
 
@@ -23,11 +21,7 @@ _NODES_TAKE, _CYCLE_RUNS = time(0, 30, tzinfo=UTC), time(0, 15, tzinfo=UTC)
 
 
 @app.command()
-def demo(
-    end: Annotated[
-        date | None, typer.Option(parser=parse_day, metavar=DAY, help="Last day; by default yesterday, UTC.")
-    ] = None,
-) -> None:
+def demo(end: Annotated[date | None, day_option("Last day; by default yesterday, UTC.")] = None) -> None:
     """Let a simulated fleet live two weeks, learning daily.
 
     Its nodes run what releases tell them, a person approves changes, and trials end as they are measured.

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fl_assets.cli.application import DAY, CommandError, app, parse_day, settings_of_inputs
+from fl_assets.cli.application import CommandError, app, day_option, settings_of_inputs
 from fl_assets.infra.clock import now_utc
 
 
@@ -65,23 +65,11 @@ def summarize(
             "folder of summaries."
         ),
     ],
-    day: Annotated[
-        date | None,
-        typer.Option(parser=parse_day, metavar=DAY, help="Day to summarize; by default yesterday, UTC."),
-    ] = None,
+    day: Annotated[date | None, day_option("Day to summarize; by default yesterday, UTC.")] = None,
     from_: Annotated[
-        date | None,
-        typer.Option(
-            "--from",
-            parser=parse_day,
-            metavar=DAY,
-            help="First of several days; those without events are left out.",
-        ),
+        date | None, day_option("First of several days; those without events are left out.", "--from")
     ] = None,
-    to: Annotated[
-        date | None,
-        typer.Option(parser=parse_day, metavar=DAY, help="Last of them; by default yesterday, UTC."),
-    ] = None,
+    to: Annotated[date | None, day_option("Last of them; by default yesterday, UTC.")] = None,
 ) -> None:
     """On a node: write days as signed counts; no event leaves it.
 

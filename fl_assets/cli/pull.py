@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fl_assets.cli.application import DAY, AsJson, CommandError, app, parse_day
+from fl_assets.cli.application import AsJson, CommandError, app, day_option
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.clock import now_utc
 
@@ -16,13 +16,7 @@ def pull(
         str | None, typer.Argument(metavar="NAME", help="Of sources.yaml; by default every source.")
     ] = None,
     date_: Annotated[
-        date | None,
-        typer.Option(
-            "--date",
-            parser=parse_day,
-            metavar=DAY,
-            help="Day to pull, or today or yesterday; by default yesterday, UTC.",
-        ),
+        date | None, day_option("Day to pull, or today or yesterday; by default yesterday, UTC.", "--date")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
