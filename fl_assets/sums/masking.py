@@ -1,7 +1,7 @@
 r"""How failures become signatures: SQL that masks errors and sums a day by them.
 
 What goes here: SQL text, made from our own constants alone. What does not: what is masked by what
-(`masks.py`), running it (the engines), grouping the masked errors (`patterns/grouping.py`).
+(`masks.yaml`), running it (the engines), grouping the masked errors (`patterns/grouping.py`).
 
 All patterns are RE2 (no look-around, no back-reference), run by DuckDB with either engine. There are three
 steps, so that the expensive ones see each distinct text once: every digit becomes `0`, which makes most
@@ -9,10 +9,12 @@ messages of one kind equal; of the distinct ones the *salient part* is taken (a 
 message inside JSON); and that is masked.
 """
 
+from pathlib import Path
+
 import pyarrow as pa
 
+from fl_assets.core.data import read_data
 from fl_assets.infra.sql import literal
-from fl_assets.sums.masks import MASKS
 from fl_assets.sums.metadata_keys import search_sql
 
 NO_TEXT_PREFIX = "no error text:"
@@ -97,6 +99,15 @@ _DIFFERENCES = (
     r".* and .* differ$|Binary files .* differ$)"
 )
 _RULER_LINE = r"(?m)^[ \t]*[=_*#~-]{3,}[^\n]*[=_*#~-]{3,}[ \t]*$"
+
+_NO_SPACES = r"\x{2e80}-\x{a4cf}\x{ac00}-\x{d7af}\x{f900}-\x{faff}\x{ff00}-\x{ffef}"
+"""Letters of languages without spaces between words: a number ends where they begin."""
+_PIECE = rf"""[^\s=:,;#@()\[\]{{}}<>"'`|{_NO_SPACES}]"""
+MASKS: tuple[tuple[str, str], ...] = tuple(
+    (pattern.replace("{piece}", _PIECE), by)
+    for pattern, by in read_data(Path(__file__).with_name("masks.yaml"))
+)
+"""Pattern and replacement of each mask."""
 
 
 def _replace(expr: str, pattern: str, by: str) -> str:
