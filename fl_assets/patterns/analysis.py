@@ -22,22 +22,18 @@ from fl_assets.patterns.window import WindowSums, conversation_patterns
 
 @dataclass(frozen=True)
 class History:
-    """What the warehouse knows up to the end of a day.
-
-    Attributes:
-        messages: distinct masked messages: `message_id, masked_error, has_text, service, method, first_day`.
-        signatures: rows of failure_signatures; those before the horizon only date the first failure of a
-            message.
-        totals: rows of call_totals within the horizon.
-        signals: rows of conversation_signals within the horizon.
-        summarised: `event_date, node_id` of the rows that came from summaries.
-    """
+    """What the warehouse knows up to the end of a day."""
 
     messages: pd.DataFrame
+    """Distinct masked messages: `message_id, masked_error, has_text, service, method, first_day`."""
     signatures: pd.DataFrame
+    """Rows of failure_signatures; those before the horizon only date the first failure of a message."""
     totals: pd.DataFrame
+    """Rows of call_totals within the horizon."""
     signals: pd.DataFrame
+    """Rows of conversation_signals within the horizon."""
     summarised: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"event_date": [], "node_id": []}))
+    """`event_date, node_id` of the rows that came from summaries."""
 
 
 @dataclass(frozen=True)

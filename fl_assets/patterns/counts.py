@@ -36,20 +36,18 @@ class Counts:
 
     Patterns that fail in the same methods share the calls of that set, since a row for each pattern, node and
     day would not fit the memory of a large fleet.
-
-    Attributes:
-        failures: `pattern_id, event_date, node_id, failures, sessions`, only rows with failures.
-        calls: `set_id, event_date, node_id, calls`, only rows with calls.
-        set_of: `pattern_id, set_id`, one row per pattern.
-        incidents: `pattern_id, event_date, actor, incidents`: hours in which a user (else a session, else a
-            trace) had the failure, on whatever nodes; actor is null where nobody is known, and each incident
-            then is someone else's. None where nothing of it is known: sessions take its place.
     """
 
     failures: pd.DataFrame
+    """`pattern_id, event_date, node_id, failures, sessions`, only rows with failures."""
     calls: pd.DataFrame
+    """`set_id, event_date, node_id, calls`, only rows with calls."""
     set_of: pd.DataFrame
+    """`pattern_id, set_id`, one row per pattern."""
     incidents: pd.DataFrame | None = None
+    """`pattern_id, event_date, actor, incidents`: hours in which a user (else a session, else a trace) had
+    the failure, on whatever nodes; actor is null where nobody is known, and each incident then is someone
+    else's. None where nothing of it is known: sessions take its place."""
 
 
 class Rows:

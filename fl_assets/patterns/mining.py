@@ -28,18 +28,15 @@ STAR = 0  # token number of a variable
 
 @dataclass(frozen=True)
 class Grouping:
-    """Messages grouped into templates.
-
-    Attributes:
-        group: One number a message, 0 to `len(templates) - 1`; groups are numbered in the order of their
-            templates.
-        templates: One a group; `<*>` is what varies.
-        why: One sentence a group: why its messages are one.
-    """
+    """Messages grouped into templates."""
 
     group: np.ndarray
+    """One number a message, 0 to `len(templates) - 1`; groups are numbered in the order of their
+    templates."""
     templates: list[str]
+    """One a group; `<*>` is what varies."""
     why: list[str]
+    """One sentence a group: why its messages are one."""
 
 
 class Links:

@@ -97,25 +97,22 @@ class FleetPrior:
 
 @dataclass(frozen=True)
 class Outlook:
-    """The model's three probabilities for each row, and what else it derives.
-
-    Attributes:
-        failing: whether the window has a failure that the model can read.
-        not_one_off: probability that the pattern is more than a one-off.
-        goes_on: probability that its spell does not end tonight.
-        enough: probability that, if it goes on, tomorrow answers the question.
-        age: days with failures of the present spell.
-        variance: squared coefficient of variation from day to day.
-        expected: failures (in sessions) expected tomorrow, over those that half the present rate needs.
-    """
+    """The model's three probabilities for each row, and what else it derives."""
 
     failing: np.ndarray
+    """Whether the window has a failure that the model can read."""
     not_one_off: np.ndarray
+    """Probability that the pattern is more than a one-off."""
     goes_on: np.ndarray
+    """Probability that its spell does not end tonight."""
     enough: np.ndarray
+    """Probability that, if it goes on, tomorrow answers the question."""
     age: np.ndarray
+    """Days with failures of the present spell."""
     variance: np.ndarray
+    """Squared coefficient of variation from day to day."""
     expected: np.ndarray
+    """Failures (in sessions) expected tomorrow, over those that half the present rate needs."""
 
     @property
     def probability(self) -> np.ndarray:

@@ -35,36 +35,33 @@ STATE_RATIO, STATE_Z = 1.5, 1.96
 
 @dataclass(frozen=True)
 class FailureHistory:
-    """What the model needs of each row (a pattern, or a pattern without one of its nodes).
-
-    Attributes:
-        failures: capped failures by day (rows, days).
-        exposure: capped calls by day (rows, days).
-        sessions: sessions with failures by day (rows, days).
-        failing_nodes: nodes with failures by day (rows, days).
-        repeats: failures per session.
-        incidents: sessions of the last days, capped by node, the loudest node counting once.
-        nodes: nodes with discounted failures.
-        weight: sum of the nodes' discounted failures, in sessions.
-        rising_on_one_node: sum over nodes of w (w + 1) … (w + n - 1), w a node's weight, for each number n of
-            failures that are considered to fall on one node (rows, numbers).
-        complete: share of `weight` on nodes that reported on the last day.
-        reporting: nodes of the fleet that reported on the last day.
-        loudest: a number for its two loudest nodes, the same for each row that has the same two.
-    """
+    """What the model needs of each row (a pattern, or a pattern without one of its nodes)."""
 
     failures: np.ndarray
+    """Capped failures by day (rows, days)."""
     exposure: np.ndarray
+    """Capped calls by day (rows, days)."""
     sessions: np.ndarray
+    """Sessions with failures by day (rows, days)."""
     failing_nodes: np.ndarray
+    """Nodes with failures by day (rows, days)."""
     repeats: np.ndarray
+    """Failures per session."""
     incidents: np.ndarray
+    """Sessions of the last days, capped by node, the loudest node counting once."""
     nodes: np.ndarray
+    """Nodes with discounted failures."""
     weight: np.ndarray
+    """Sum of the nodes' discounted failures, in sessions."""
     rising_on_one_node: np.ndarray
+    """Sum over nodes of w (w + 1) … (w + n - 1), w a node's weight, for each number n of failures that are
+    considered to fall on one node (rows, numbers)."""
     complete: np.ndarray
+    """Share of `weight` on nodes that reported on the last day."""
     reporting: np.ndarray
+    """Nodes of the fleet that reported on the last day."""
     loudest: np.ndarray
+    """A number for its two loudest nodes, the same for each row that has the same two."""
 
     @staticmethod
     def join(parts: "list[FailureHistory]") -> "FailureHistory":

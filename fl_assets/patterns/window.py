@@ -44,25 +44,23 @@ _CALL_COLUMNS = [
 class WindowSums:
     """Sums known by the end of a day, and the frames derived from them, each made once when it is first read.
 
-    Attributes:
-        grouped: one row per message: `message_id, pattern_id` (`evidence.summarise` also reads
-            `kind, template, why_grouped, messages`).
-        signatures: rows of failure_signatures; those before the horizon only date the first failure.
-        totals: rows of call_totals.
-        signals: rows of conversation_signals.
-        day: the analysed day; later rows are ignored.
-        window_days: days analysed together, ending with `day`.
-
     Raises:
         ValueError: when a signature names a message that is in no pattern (on the first read of a frame).
     """
 
     grouped: pd.DataFrame
+    """One row per message: `message_id, pattern_id` (`evidence.summarise` also reads `kind, template,
+    why_grouped, messages`)."""
     signatures: pd.DataFrame
+    """Rows of failure_signatures; those before the horizon only date the first failure."""
     totals: pd.DataFrame
+    """Rows of call_totals."""
     signals: pd.DataFrame
+    """Rows of conversation_signals."""
     day: date
+    """The analysed day; later rows are ignored."""
     window_days: int = 1
+    """Days analysed together, ending with `day`."""
 
     @property
     def start(self) -> date:

@@ -21,31 +21,16 @@ Regrouping = Literal["split", "merged"]
 
 @dataclass(frozen=True)
 class ReportRows:
-    """Rows a report is made from: columns as in `core/tables.yaml`, lists in key order.
-
-    Attributes:
-        day: the day reported.
-        previous_day: the analysed day before it; None for the first one.
-        totals: `event_date, node_id, calls, failures`, sums of the last 14 days.
-        conversations: `event_date, node_id, sessions`, sums of the last 14 days.
-        ingestion: statistics of ingestion, of this day and the one before.
-        quarantined: `reason, lines` of the day.
-        unread: what the last ingestion did not read, in words.
-        registered: nodes whose summaries are accepted.
-        examples: rows of `pattern_examples`.
-        by_node: `pattern_id, node_id, failures` of the window, where there are any.
-        verdicts: rows of `gate_verdicts`.
-        left_out: `messages` and `failures` that were too many to be looked at, and are in no pattern.
-        steps: what became of changes in the last 14 days: `event_date, decision_id, title, remedy_id,
-            verdict, action, effect, effect_low, effect_high`.
-        threshold: confidence that a playbook must reach.
-        min_nodes: nodes that a playbook must rest on.
-    """
+    """Rows a report is made from: columns as in `core/tables.yaml`, lists in key order."""
 
     day: date
+    """The day reported."""
     threshold: float
+    """Confidence that a playbook must reach."""
     min_nodes: int
+    """Nodes that a playbook must rest on."""
     previous_day: date | None = None
+    """The analysed day before it; None for the first one."""
     cycle: Row | None = None
     patterns: Sequence[Row] = ()
     earlier_patterns: Sequence[Row] = ()
@@ -58,16 +43,28 @@ class ReportRows:
     outcomes: Sequence[Row] = ()
     calibration: Sequence[Row] = ()
     totals: Sequence[Row] = ()
+    """`event_date, node_id, calls, failures`, sums of the last 14 days."""
     conversations: Sequence[Row] = ()
+    """`event_date, node_id, sessions`, sums of the last 14 days."""
     ingestion: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
+    """Statistics of ingestion, of this day and the one before."""
     quarantined: Sequence[Row] = ()
+    """`reason, lines` of the day."""
     unread: Sequence[str] = ()
+    """What the last ingestion did not read, in words."""
     registered: Sequence[str] = ()
+    """Nodes whose summaries are accepted."""
     examples: Sequence[Row] = ()
+    """Rows of `pattern_examples`."""
     by_node: Sequence[Row] = ()
+    """`pattern_id, node_id, failures` of the window, where there are any."""
     verdicts: Sequence[Row] = ()
+    """Rows of `gate_verdicts`."""
     steps: Sequence[Row] = ()
+    """What became of changes in the last 14 days: `event_date, decision_id, title, remedy_id, verdict,
+    action, effect, effect_low, effect_high`."""
     left_out: Mapping[str, int] = field(default_factory=dict)
+    """`messages` and `failures` that were too many to be looked at, and are in no pattern."""
 
 
 class Headline(Record):

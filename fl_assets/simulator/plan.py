@@ -56,35 +56,32 @@ REGIONS = (("eu-central", 0), ("us-east", 6), ("ap-south", -5), ("eu-west", 1))
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """Calls, sessions and failures of each node and day; D days, N nodes, M methods, A agents.
-
-    Attributes:
-        seed: Seed it was drawn from.
-        days: D days, oldest first.
-        nodes: N node names.
-        calls: Calls, D × N × M.
-        turns: Turns of talk, D × N × A.
-        sessions: Sessions, D × N × A.
-        failures: Failed calls of each planted failure, F × D × N × M.
-        affected: Sessions that show each planted conversation failure, T × D × N.
-        noise: Failed calls of each kind of noise, K × D × N.
-        levels: Level of each planted failure on each day, (F + T) × D.
-        call_failures: The F planted failures in calls.
-        talk_failures: The T planted failures in talk.
-    """
+    """Calls, sessions and failures of each node and day; D days, N nodes, M methods, A agents."""
 
     seed: int
+    """Seed it was drawn from."""
     days: tuple[date, ...]
+    """D days, oldest first."""
     nodes: tuple[str, ...]
+    """N node names."""
     calls: np.ndarray
+    """Calls, D × N × M."""
     turns: np.ndarray
+    """Turns of talk, D × N × A."""
     sessions: np.ndarray
+    """Sessions, D × N × A."""
     failures: np.ndarray
+    """Failed calls of each planted failure, F × D × N × M."""
     affected: np.ndarray
+    """Sessions that show each planted conversation failure, T × D × N."""
     noise: np.ndarray
+    """Failed calls of each kind of noise, K × D × N."""
     levels: np.ndarray
+    """Level of each planted failure on each day, (F + T) × D."""
     call_failures: tuple[CallFailure, ...]
+    """The F planted failures in calls."""
     talk_failures: tuple[TalkFailure, ...]
+    """The T planted failures in talk."""
 
 
 def levels(shape: Shape, days: int, when: float = 0.5) -> np.ndarray:

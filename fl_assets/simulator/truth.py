@@ -19,72 +19,66 @@ ACTIONABLE_NODES, ACTIONABLE_FAILURES = 3, 10
 
 @dataclass(frozen=True)
 class PlantedFailure:
-    """A planted failure with its actual counts.
-
-    Attributes:
-        id: Name of it in the catalogue.
-        failure_class: An ErrorClass, or for conversations the signal.
-        shape: How it goes over the days.
-        services: Services (for conversations: the agent) it is planted in.
-        methods: Methods it is planted in; empty for conversations. An unknown tool's call may carry the
-            invented name as its method instead.
-        match: Regular expression that matches every raw text of it and of nothing else; None without a text.
-        status: Value of `metadata.status` of its calls; None for conversations.
-        signal: Signal of a conversation failure, else None.
-        days: Days on which it happened.
-        nodes: Nodes on which it happened.
-        events_by_day: Failed calls (for conversations: sessions) by event day; only days with some.
-        events_by_node: The same by node.
-        actionable: Whether a playbook for it should be actionable on the last day: it lasts (chronic, new
-            or rising), and on that day at least 3 nodes had it, 10 times or more.
-        session_ids: Sessions that show it, for conversations.
-    """
+    """A planted failure with its actual counts."""
 
     id: str
+    """Name of it in the catalogue."""
     failure_class: str
+    """An ErrorClass, or for conversations the signal."""
     shape: Shape
+    """How it goes over the days."""
     services: tuple[str, ...]
+    """Services (for conversations: the agent) it is planted in."""
     methods: tuple[str, ...]
+    """Methods it is planted in; empty for conversations. An unknown tool's call may carry the invented name
+    as its method instead."""
     match: str | None
+    """Regular expression that matches every raw text of it and of nothing else; None without a text."""
     status: str | None
+    """Value of `metadata.status` of its calls; None for conversations."""
     signal: str | None
+    """Signal of a conversation failure, else None."""
     days: tuple[str, ...]
+    """Days on which it happened."""
     nodes: tuple[str, ...]
+    """Nodes on which it happened."""
     events_by_day: dict[str, int]
+    """Failed calls (for conversations: sessions) by event day; only days with some."""
     events_by_node: dict[str, int]
+    """The same by node."""
     actionable: bool
+    """Whether a playbook for it should be actionable on the last day: it lasts (chronic, new or rising), and
+    on that day at least 3 nodes had it, 10 times or more."""
     session_ids: tuple[str, ...] = ()
+    """Sessions that show it, for conversations."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The content of a simulated fleet.
-
-    Attributes:
-        seed: Seed it was drawn from.
-        days: Days, oldest first.
-        nodes: Nodes, which are also the folders.
-        events: Distinct valid events.
-        duplicates: Further copies of an event with the same content.
-        conflicts: Further copies of an event's id with other content.
-        late: Events that lie in a file of a later day than their own.
-        malformed: Lines that are no valid event.
-        clock_skewed: Valid events (healthy calls) whose own time is decades off.
-        noise_failures: Failures that were not planted.
-        failures: The planted ones.
-    """
+    """The content of a simulated fleet."""
 
     seed: int
+    """Seed it was drawn from."""
     days: tuple[str, ...]
+    """Days, oldest first."""
     nodes: tuple[str, ...]
+    """Nodes, which are also the folders."""
     events: int
+    """Distinct valid events."""
     duplicates: int
+    """Further copies of an event with the same content."""
     conflicts: int
+    """Further copies of an event's id with other content."""
     late: int
+    """Events that lie in a file of a later day than their own."""
     malformed: int
+    """Lines that are no valid event."""
     clock_skewed: int
+    """Valid events (healthy calls) whose own time is decades off."""
     noise_failures: int
+    """Failures that were not planted."""
     failures: tuple[PlantedFailure, ...]
+    """The planted ones."""
 
     def to_json(self) -> bytes:
         """Return the bytes of `truth.json`."""

@@ -23,21 +23,18 @@ class TooFewNodesError(ValueError):
 
 @dataclass(frozen=True)
 class TrialNodes:
-    """The nodes of a trial, each tuple sorted.
-
-    Attributes:
-        canary: Nodes that take the change first; they report now and have for a fortnight.
-        half: Nodes that take it next, including the canary nodes.
-        rest: Nodes that do not take it during the trial.
-        held_back: Nodes of `rest` that do not take it when it is promoted.
-        newcomers: Nodes of `half` and `rest` that have not reported for a fortnight.
-    """
+    """The nodes of a trial, each tuple sorted."""
 
     canary: tuple[str, ...]
+    """Nodes that take the change first; they report now and have for a fortnight."""
     half: tuple[str, ...]
+    """Nodes that take it next, including the canary nodes."""
     rest: tuple[str, ...]
+    """Nodes that do not take it during the trial."""
     held_back: tuple[str, ...]
+    """Nodes of `rest` that do not take it when it is promoted."""
     newcomers: tuple[str, ...] = ()
+    """Nodes of `half` and `rest` that have not reported for a fortnight."""
 
 
 def draw_nodes(

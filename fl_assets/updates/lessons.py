@@ -30,25 +30,22 @@ LessonEnd = Literal["better", "worse", "inconclusive", "faded", "rejected"]
 
 @dataclass(frozen=True)
 class Lesson:
-    """How one trial or one person's answer ended for a change.
-
-    Attributes:
-        change_id: What was asked for.
-        improvement_id: Playbook behind it.
-        remedy_id: Remedy rule behind it.
-        ended: How.
-        failure_class: Class of the pattern; '' where the history does not say.
-        effect: Measured failures over those expected.
-        power: Probability that the trial would have found a 20 % effect; None where the history does not say.
-    """
+    """How one trial or one person's answer ended for a change."""
 
     change_id: str
+    """What was asked for."""
     improvement_id: str
+    """Playbook behind it."""
     remedy_id: str
+    """Remedy rule behind it."""
     ended: LessonEnd
+    """How."""
     failure_class: str = ""
+    """Class of the pattern; '' where the history does not say."""
     effect: float | None = None
+    """Measured failures over those expected."""
     power: float | None = None
+    """Probability that the trial would have found a 20 % effect; None where the history does not say."""
 
     @property
     def weight(self) -> float:
@@ -58,19 +55,16 @@ class Lesson:
 
 @dataclass(frozen=True)
 class HelpEstimate:
-    """How likely a remedy helps against a class of failure, and by how much if it does.
-
-    Attributes:
-        probability: Mean of the beta distribution.
-        reduction: Share of the failures that it prevents when it helps.
-        trials: Measured trials of the remedy against this class.
-        helpful: Those that helped.
-    """
+    """How likely a remedy helps against a class of failure, and by how much if it does."""
 
     probability: float
+    """Mean of the beta distribution."""
     reduction: float
+    """Share of the failures that it prevents when it helps."""
     trials: int
+    """Measured trials of the remedy against this class."""
     helpful: int
+    """Those that helped."""
 
     def __str__(self) -> str:
         """Return it as the report shows it."""
@@ -80,19 +74,16 @@ class HelpEstimate:
 
 @dataclass(frozen=True)
 class Lessons:
-    """What follows from all trials.
-
-    Attributes:
-        rejected: Ids of changes that are not tried again.
-        retired: Ids of playbooks that are not tried again.
-        scores: Trials of each remedy by how they ended.
-        all: Every lesson.
-    """
+    """What follows from all trials."""
 
     rejected: frozenset[str]
+    """Ids of changes that are not tried again."""
     retired: frozenset[str]
+    """Ids of playbooks that are not tried again."""
     scores: dict[str, dict[str, int]]
+    """Trials of each remedy by how they ended."""
     all: tuple[Lesson, ...] = ()
+    """Every lesson."""
 
     def helps(self, remedy_id: str, failure_class: str) -> HelpEstimate:
         """Return how likely a remedy helps against a class.
@@ -144,17 +135,14 @@ def learn(lessons: Iterable[Lesson]) -> Lessons:
 
 @dataclass(frozen=True)
 class TrialBenefit:
-    """Expected benefit of a trial: failed requests prevented per day that it takes.
-
-    Attributes:
-        value: Failures a day x P(persists) x P(helps) x reduction / days.
-        days: Days that the trial is expected to take.
-        nodes: Nodes that it needs.
-    """
+    """Expected benefit of a trial: failed requests prevented per day that it takes."""
 
     value: float
+    """Failures a day x P(persists) x P(helps) x reduction / days."""
     days: float
+    """Days that the trial is expected to take."""
     nodes: int
+    """Nodes that it needs."""
 
 
 def benefit(

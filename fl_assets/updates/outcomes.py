@@ -136,25 +136,22 @@ _WHERE = {"canary": "canary nodes", "half": "half of the nodes", "watch": "all n
 
 @dataclass(frozen=True)
 class _Evidence:
-    """All that a stage has shown; each day is looked at for harm first.
-
-    Attributes:
-        trial: The stage.
-        panel: Counts of its nodes.
-        draws: Draws of treated nodes, (draws, nodes).
-        guards: Metrics that must not get worse.
-        times: Share of the stage that has passed at each look.
-        target: Failures of the pattern.
-        paths: Their log effects, (draws, looks).
-    """
+    """All that a stage has shown; each day is looked at for harm first."""
 
     trial: Trial
+    """The stage."""
     panel: Panel
+    """Counts of its nodes."""
     draws: np.ndarray
+    """Draws of treated nodes, (draws, nodes)."""
     guards: list[_Guard]
+    """Metrics that must not get worse."""
     times: np.ndarray
+    """Share of the stage that has passed at each look."""
     target: Ratio
+    """Failures of the pattern."""
     paths: np.ndarray
+    """Their log effects, (draws, looks)."""
 
     def conclude(self, passed: int, stage_days: int) -> tuple[Finding, int | None, str]:
         """Return the finding, the look it was made at, and why."""

@@ -24,28 +24,25 @@ change lasts."""
 
 @dataclass(frozen=True)
 class Trial:
-    """One stage of a trial: which nodes have the change, which do not, and since when.
-
-    Attributes:
-        decision_id: Decision on trial.
-        treated: Nodes that have the change; drawn at random.
-        control: Nodes that do not.
-        released_on: Day on which the first node took it; earlier days are every node's own past.
-        stage: Which stage.
-        since: Day on which this stage began, by default the release. It does not count: nodes take the change
-            in its course.
-        expected: Effect measured before the change was promoted; for the watch.
-        newcomers: Nodes without a past of BASELINE_DAYS; drawn among themselves.
-    """
+    """One stage of a trial: which nodes have the change, which do not, and since when."""
 
     decision_id: str
+    """Decision on trial."""
     treated: tuple[str, ...]
+    """Nodes that have the change; drawn at random."""
     control: tuple[str, ...]
+    """Nodes that do not."""
     released_on: date
+    """Day on which the first node took it; earlier days are every node's own past."""
     stage: Stage = "half"
+    """Which stage."""
     since: date | None = None
+    """Day on which this stage began, by default the release. It does not count: nodes take the change in its
+    course."""
     expected: float | None = None
+    """Effect measured before the change was promoted; for the watch."""
     newcomers: frozenset[str] = frozenset()
+    """Nodes without a past of BASELINE_DAYS; drawn among themselves."""
 
     def __post_init__(self) -> None:
         """Refuse a trial without treated or control nodes, or with nodes in both groups."""
@@ -79,28 +76,25 @@ class Effect:
 
 @dataclass(frozen=True)
 class StageVerdict:
-    """The verdict on a stage by the end of a day.
-
-    Attributes:
-        finding: What was found.
-        reason: Why, in one sentence.
-        looks: Days that counted.
-        decided_on: Day of the decision; None before it.
-        effect: Effect on the failures of the pattern.
-        low: Lower end of its interval.
-        high: Upper end of it.
-        guards: Effects on all other metrics.
-        rates: Plain rates of either group, before and after.
-        power: Probability that the stage would have found a change with 20 % fewer failures.
-    """
+    """The verdict on a stage by the end of a day."""
 
     finding: Finding
+    """What was found."""
     reason: str
+    """Why, in one sentence."""
     looks: int
+    """Days that counted."""
     decided_on: date | None
+    """Day of the decision; None before it."""
     effect: Effect
+    """Effect on the failures of the pattern."""
     low: float | None = None
+    """Lower end of its interval."""
     high: float | None = None
+    """Upper end of it."""
     guards: tuple[Effect, ...] = ()
+    """Effects on all other metrics."""
     rates: dict[str, float | None] = field(default_factory=dict)
+    """Plain rates of either group, before and after."""
     power: float | None = None
+    """Probability that the stage would have found a change with 20 % fewer failures."""

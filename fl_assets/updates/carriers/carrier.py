@@ -21,41 +21,35 @@ from fl_assets.updates.policy import ConfigValue, UpdatePolicy
 
 @dataclass(frozen=True)
 class ProposedChange:
-    """The change a playbook asks for, before gate and apply level.
-
-    Attributes:
-        target: Config keys, an adapter, or the target in words where nothing can be named.
-        from_value: Present value, where it is known.
-        to_value: Value asked for.
-        revert_plan: How it would be reverted.
-        route: `machine` when it may be carried out, `wait` when a person must approve it, `export` when
-            people change it, `none` when nothing can be done.
-        reasons: Why, one sentence each.
-    """
+    """The change a playbook asks for, before gate and apply level."""
 
     target: str
+    """Config keys, an adapter, or the target in words where nothing can be named."""
     from_value: str | None
+    """Present value, where it is known."""
     to_value: str | None
+    """Value asked for."""
     revert_plan: str
+    """How it would be reverted."""
     route: Literal["machine", "wait", "export", "none"]
+    """`machine` when it may be carried out, `wait` when a person must approve it, `export` when people change
+    it, `none` when nothing can be done."""
     reasons: tuple[str, ...]
+    """Why, one sentence each."""
 
 
 @dataclass(frozen=True)
 class KnownTargets:
-    """What there is to change.
-
-    Attributes:
-        policy: Config keys that may change.
-        current: Present value of config keys, by rule target.
-        last_changed: Day of the last change of config keys, by rule target.
-        adapters: What the catalogue offers, newest first.
-    """
+    """What there is to change."""
 
     policy: UpdatePolicy = field(default_factory=UpdatePolicy)
+    """Config keys that may change."""
     current: Mapping[str, ConfigValue] = field(default_factory=dict)
+    """Present value of config keys, by rule target."""
     last_changed: Mapping[str, date] = field(default_factory=dict)
+    """Day of the last change of config keys, by rule target."""
     adapters: Sequence[AdapterOffer] = ()
+    """What the catalogue offers, newest first."""
 
 
 @dataclass(frozen=True)
