@@ -10,7 +10,7 @@ opentelemetry-collector-contrib, `exporter/clickhouseexporter`.
 from typing import Any
 
 from fl_assets.infra.json_text import lenient_json
-from fl_assets.sources.source import Asking, Cursor, Interval, Page, RemoteSource, SourceError, SourceKind
+from fl_assets.sources.source import Ask, Page, SourceError, SourceKind
 
 _UTC = "toTimeZone(t.Timestamp, 'UTC') as Timestamp"
 _EVENTS = "arrayMap(x -> toTimeZone(x, 'UTC'), t.`Events.Timestamp`) as `Events.Timestamp`"
@@ -30,8 +30,9 @@ _TABLES = {
 }
 
 
-def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
+def page(ask: Ask) -> Page:
     """Return a page of traces, after them of logs where `logs` is set."""
+    source, span, cursor = ask.source, ask.day, ask.cursor
     table = cursor.get("table", "otel_traces")
     start, skip = cursor.get("at", f"{span.start:%Y-%m-%d %H:%M:%S}"), int(cursor.get("skip", 0))
     limit = source.page_size or 10_000
@@ -41,7 +42,7 @@ def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> P
         ("wait_end_of_query", 1),  # else a query that fails half way would have answered 200
         *((f"param_{name}", value) for name, value in given.items()),
     ]
-    answer = api.text("/", query, _TABLES[table])
+    answer = ask.api.text("/", query, _TABLES[table])
     if answer.count(b"\n") > limit:
         raise SourceError(f"answers with more than the {limit} rows that were asked for")
     rows = answer.splitlines()

@@ -10,18 +10,7 @@ Source: Langfuse's API reference (`GET /api/public/v2/observations`, `/traces`, 
 from collections.abc import Mapping
 from typing import Any
 
-from fl_assets.sources.source import (
-    Asking,
-    Cursor,
-    Interval,
-    Page,
-    RemoteSource,
-    SourceError,
-    SourceKind,
-    basic_or_bearer,
-    objects_in,
-    rfc3339,
-)
+from fl_assets.sources.source import Ask, Page, SourceError, SourceKind, basic_or_bearer, objects_in
 
 _FIELDS = "core,basic,time,io,metadata,model,usage,prompt,trace_context"
 _WHOLE = "attributes,resourceAttributes,scope"
@@ -37,12 +26,11 @@ _NEXT = {
 }
 
 
-def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
+def page(ask: Ask) -> Page:
     """Return a page of observations, then of scores; of older servers traces first."""
-    what = cursor.get("what", "observations")
-    at = cursor.get("at")
+    what, at = ask.cursor.get("what", "observations"), ask.cursor.get("at")
     try:
-        records, after = _PAGES[what](source, span, at, api)
+        records, after = _PAGES[what](ask, at)
     except SourceError as error:
         if error.status not in (404, 405) or at is not None or what not in _OLDER:
             raise
@@ -53,26 +41,26 @@ def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> P
     return Page(records, {"what": following} if following else None)
 
 
-def _observations(source: RemoteSource, span: Interval, at: Any, api: Asking) -> tuple[list[Any], Any]:
+def _observations(ask: Ask, at: Any) -> tuple[list[Any], Any]:
     query = [
-        *_between("fromStartTime", "toStartTime", span),
+        *ask.between("fromStartTime", "toStartTime"),
         ("fields", _FIELDS),
         ("expandMetadata", _WHOLE),
-        ("limit", min(source.page_size or 1000, 1000)),
+        ("limit", ask.rows(1000, 1000)),
         ("cursor", at),
     ]
-    answer = api.get("/api/public/v2/observations", query)
+    answer = ask.api.get("/api/public/v2/observations", query)
     return list(objects_in(answer, "data")), _meta(answer).get("cursor")
 
 
-def _scores(source: RemoteSource, span: Interval, at: Any, api: Asking) -> tuple[list[Any], Any]:
+def _scores(ask: Ask, at: Any) -> tuple[list[Any], Any]:
     query = [
-        *_between("fromTimestamp", "toTimestamp", span),
+        *ask.between("fromTimestamp", "toTimestamp"),
         ("fields", "details,subject"),
-        ("limit", min(source.page_size or 100, 100)),
+        ("limit", ask.rows(100, 100)),
         ("cursor", at),
     ]
-    answer = api.get("/api/public/v3/scores", query)
+    answer = ask.api.get("/api/public/v3/scores", query)
     return [_score(one) for one in objects_in(answer, "data")], _meta(answer).get("cursor")
 
 
@@ -89,16 +77,15 @@ def _score(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _numbered(path: str, names: tuple[str, str], *more: tuple[str, str]) -> Any:
     """Return a function that asks for a page by its number."""
 
-    def ask(source: RemoteSource, span: Interval, at: Any, api: Asking) -> tuple[list[Any], Any]:
-        number = int(at or 1)
-        limit = min(source.page_size or 100, 100)
-        answer = api.get(path, [*_between(*names, span), *more, ("limit", limit), ("page", number)])
+    def page_at(ask: Ask, at: Any) -> tuple[list[Any], Any]:
+        number, limit = int(at or 1), ask.rows(100, 100)
+        answer = ask.api.get(path, [*ask.between(*names), *more, ("limit", limit), ("page", number)])
         records = [_without_ids(one) for one in objects_in(answer, "data")]
         last = _meta(answer).get("totalPages")
         is_last = number >= last if isinstance(last, int) else len(records) < limit
         return records, None if is_last or not records else number + 1
 
-    return ask
+    return page_at
 
 
 def _without_ids(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,10 +96,6 @@ def _without_ids(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _meta(answer: Any) -> Mapping[str, Any]:
     found = answer.get("meta")
     return found if isinstance(found, Mapping) else {}
-
-
-def _between(first: str, last: str, span: Interval) -> list[tuple[str, Any]]:
-    return [(first, rfc3339(span.start)), (last, rfc3339(span.end))]
 
 
 _PAGES = {

@@ -8,17 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fl_assets.sources.source import (
-    Asking,
-    Cursor,
-    Interval,
-    Page,
-    RemoteSource,
-    SourceError,
-    SourceKind,
-    objects_in,
-    rfc3339,
-)
+from fl_assets.sources.source import Ask, Page, SourceError, SourceKind, objects_in, rfc3339
 
 _SELECTED = (
     "id", "name", "run_type", "status", "start_time", "end_time", "error", "inputs", "outputs", "extra",
@@ -27,32 +17,31 @@ _SELECTED = (
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def page(source: RemoteSource, span: Interval, cursor: Cursor, api: Asking) -> Page:
+def page(ask: Ask) -> Page:
     """Return a page of runs."""
-    project = cursor.get("project") or _project(source, api)
+    cursor = ask.cursor
+    project = cursor.get("project") or _project(ask)
     kept = {"project": project, "version": cursor.get("version", 2)}
     try:
-        ask = _newer if kept["version"] == 2 else _older
-        runs, after = ask(source, span, project, cursor.get("at"), api)
+        runs, after = (_newer if kept["version"] == 2 else _older)(ask, project, cursor.get("at"))
     except SourceError as error:
         if error.status not in (404, 405) or cursor.get("version"):
             raise
         return Page((), {"project": project, "version": 1})
-    return Page(
-        [{**one, "session_name": source.project} for one in runs], {**kept, "at": after} if after else None
-    )
+    named = [{**one, "session_name": ask.source.project} for one in runs]
+    return Page(named, {**kept, "at": after} if after else None)
 
 
-def _newer(source: RemoteSource, span: Interval, project: str, at: Any, api: Asking) -> tuple[list[Any], Any]:
+def _newer(ask: Ask, project: str, at: Any) -> tuple[list[Any], Any]:
     body = {
         "project_ids": [project],
-        "min_start_time": rfc3339(span.start),
-        "max_start_time": rfc3339(span.end),
-        "page_size": min(source.page_size or 100, 1000),
+        "min_start_time": rfc3339(ask.day.start),
+        "max_start_time": rfc3339(ask.day.end),
+        "page_size": ask.rows(100, 1000),
         "selects": [name.upper() for name in (*_SELECTED, "parent_run_ids", "project_id", "thread_id")],
         **({"cursor": at} if at else {}),
     }
-    answer = api.post("/api/v2/runs/query", body)
+    answer = ask.api.post("/api/v2/runs/query", body)
     return [_as_before(one) for one in objects_in(answer, "items")], answer.get("next_cursor")
 
 
@@ -64,27 +53,28 @@ def _as_before(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run, **lower, **parent, "session_id": run.get("project_id")}
 
 
-def _older(source: RemoteSource, span: Interval, project: str, at: Any, api: Asking) -> tuple[list[Any], Any]:
-    start, end = rfc3339(span.start), rfc3339(span.end)
+def _older(ask: Ask, project: str, at: Any) -> tuple[list[Any], Any]:
+    start, end = rfc3339(ask.day.start), rfc3339(ask.day.end)
     body = {
         "session": [project],
         "start_time": start,
         "filter": f'and(gte(start_time, "{start}"), lt(start_time, "{end}"))',
-        "limit": min(source.page_size or 100, 100),
+        "limit": ask.rows(100, 100),
         "select": [*_SELECTED, "parent_run_id", "session_id"],
         **({"cursor": at} if at else {}),
     }
-    answer = api.post("/api/v1/runs/query", body)
+    answer = ask.api.post("/api/v1/runs/query", body)
     cursors = answer.get("cursors") if isinstance(answer, Mapping) else None
     return list(objects_in(answer, "runs")), cursors.get("next") if isinstance(cursors, Mapping) else None
 
 
-def _project(source: RemoteSource, api: Asking) -> str:
+def _project(ask: Ask) -> str:
+    source = ask.source
     if _UUID.fullmatch(source.project):
         return source.project
     if not source.project:
         raise SourceError("project is not given in sources.yaml: LangSmith wants the name or id of one")
-    found = api.get("/api/v1/sessions", [("name", source.project), ("limit", 1)])
+    found = ask.api.get("/api/v1/sessions", [("name", source.project), ("limit", 1)])
     if isinstance(found, list) and found and isinstance(found[0], Mapping) and found[0].get("id"):
         return str(found[0]["id"])
     raise SourceError(f"LangSmith has no project {source.project!r}")

@@ -30,7 +30,7 @@ from fl_assets.infra.http import Deadline
 from fl_assets.infra.json_text import canonical_json
 from fl_assets.sources import clickhouse, langfuse, langsmith, mlflow, phoenix
 from fl_assets.sources.api import Api
-from fl_assets.sources.source import Cursor, Interval, Page, RemoteSource, SourceError, SourceKind
+from fl_assets.sources.source import Ask, Cursor, Interval, Page, RemoteSource, SourceError, SourceKind
 
 KINDS: dict[str, SourceKind] = {
     "langfuse": langfuse.KIND,
@@ -203,7 +203,7 @@ class Pull:
             file.truncate(state.size)  # drops a half-written page
             file.seek(state.size)
             while state.cursor is not None:
-                page = kind.page(source, span, state.cursor, api)
+                page = kind.page(Ask(source, span, state.cursor, api))
                 mark = _mark(page.after)
                 state, digest = _written(file, state, page)
                 told = {one for one in (mark, digest) if one}

@@ -98,12 +98,30 @@ class Asking(Protocol):
 
 
 @dataclass(frozen=True)
+class Ask:
+    """What a page of a day is asked with."""
+
+    source: RemoteSource
+    day: Interval
+    cursor: Cursor
+    api: Asking
+
+    def rows(self, usual: int, most: int) -> int:
+        """Return how many records to ask for, where the server allows so many."""
+        return min(self.source.page_size or usual, most)
+
+    def between(self, first: str, last: str) -> list[tuple[str, Any]]:
+        """Return the day's begin and end as two parameters of a query."""
+        return [(first, rfc3339(self.day.start)), (last, rfc3339(self.day.end))]
+
+
+@dataclass(frozen=True)
 class SourceKind:
     """One kind of server: its headers of authentication, and how a page is read."""
 
     headers: Callable[[str, str], Mapping[str, str]]
     """Returns the headers for user and token, each of which may be ''."""
-    page: Callable[[RemoteSource, Interval, Cursor, Asking], Page]
+    page: Callable[[Ask], Page]
 
 
 def basic_or_bearer(user: str, token: str) -> dict[str, str]:
