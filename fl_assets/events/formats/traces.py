@@ -29,6 +29,7 @@ from fl_assets.events.formats.exceptions import is_vague
 from fl_assets.events.formats.messages import of_trace, turn_of
 from fl_assets.events.formats.nodes import node_of
 from fl_assets.events.formats.outcomes import NO_FAILURE, outcome_of
+from fl_assets.events.formats.parts import EXECUTION, PERMISSION, WHOLE, shared_id, with_parts
 from fl_assets.events.formats.seam import (
     DEFAULT_OPTIONS,
     EvaluationLine,
@@ -48,9 +49,12 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 """Bytes of failures and turns that are held at a time."""
 
 
+_PARTS = frozenset({WHOLE, EXECUTION, PERMISSION})
+
+
 def event_id(span: Span) -> str:
     """Return the id of a span's event, which is the same in whatever file the span is."""
-    return span.event_id or f"{span.trace_id}:{span.span_id}"
+    return span.event_id or shared_id(span) or f"{span.trace_id}:{span.span_id}"
 
 
 def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str, Any]:
@@ -198,6 +202,9 @@ class _Trace:
     logged: dict[str, list[tuple[int, Span]]] = field(default_factory=dict)
     errors: dict[str, tuple[int, Span]] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
+    whole: dict[str, tuple[int, Span]] = field(default_factory=dict)
+    parts: dict[str, list[tuple[int, Span]]] = field(default_factory=dict)
+    """Calls that have spans of their own for parts of them, and these, by the call's id."""
     judges: set[str] = field(default_factory=set)
     """Spans of evaluators: what is asked below them, no user asked."""
     evaluations: list[tuple[int, Evaluation]] = field(default_factory=list)
@@ -218,10 +225,20 @@ class _Trace:
             self._add_record(line, span)
         elif is_summary(span):
             self.places.setdefault(span.span_id, Place(span.parent_id))
+        elif span.name in _PARTS:
+            self._add_part(line, span)
         elif "logfire.pending_parent_id" not in span.attributes:
             yield from self._add_call(line, span)
         elif span.start_ns and (begun := _begun(span)).span_id not in self.places:
             yield from self._add_call(line, begun)
+
+    def _add_part(self, line: int, span: Span) -> None:
+        self.places.setdefault(span.span_id, Place(span.parent_id))
+        if span.name == WHOLE:
+            self.whole[span.span_id] = (line, span)
+        else:
+            self.parts.setdefault(span.parent_id, []).append((line, span))
+        self.size += len(str(span.attributes))
 
     def _add_record(self, line: int, span: Span) -> None:
         """Add what is no call by itself: evaluations, and log records."""
@@ -267,6 +284,12 @@ class _Trace:
 
     def settled(self) -> Iterator[EventLine | EvaluationLine]:
         """Yield the failures, with their causes, and the evaluations, with the trace's node and session."""
+        for span_id, (line, span) in self.whole.items():
+            parts = [part for _, part in self.parts.pop(span_id, ())]
+            yield from self._add_call(line, with_parts(span, parts))
+        for line, span in (one for parts in self.parts.values() for one in parts):
+            if span.name == EXECUTION:  # of a call in another file
+                yield from self._add_call(line, span)
         for span_id, (line, span) in self.errors.items():
             yield from self._of_error_log(span_id, line, span)
         yield from self._stopped_with_a_step()

@@ -892,6 +892,50 @@ def test_a_span_that_sums_up_the_tools_of_a_step_is_no_call(tool):
     assert len(found) == (2 if tool == "lookup" else 1)
 
 
+def of_claude_code(number: int, name: str, parent: str = ROOT, **values: object) -> dict:
+    times = {"startTimeUnixNano": str(START + number), "endTimeUnixNano": str(START + number + 2 * 10**9)}
+    given = span(f"{number:016x}", parent, f"claude_code.{name}", attributes={"span.type": name, **values})
+    return {**given, **times, "status": {}}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_tool_of_claude_code_is_one_call_with_its_name_and_how_its_execution_ended(is_first):
+    tool = of_claude_code(1, "tool", tool_name="Bash", **{"gen_ai.tool.call.id": "toolu_1"})
+    waited = of_claude_code(2, "tool.blocked_on_user", f"{1:016x}", decision="accept")
+    ran = of_claude_code(3, "tool.execution", f"{1:016x}", success="false", error="ShellError: exit code 127")
+    spans = [tool, waited, ran] if is_first else [ran, waited, tool]
+    (event,) = events(run(request(*spans)))
+    call = event["execution_trace"]
+    assert (event["event_id"], call["method"]) == ("claude-code:toolu_1", "Bash")
+    assert (call["error"], call["duration_ms"]) == ("ShellError: exit code 127", 2000.0)
+
+
+def test_a_tool_of_claude_code_that_was_not_allowed_is_cancelled():
+    tool = of_claude_code(1, "tool", tool_name="Bash")
+    rejected = of_claude_code(2, "tool.blocked_on_user", f"{1:016x}", decision="reject")
+    (event,) = events(run(request(tool, rejected)))
+    assert event["execution_trace"]["metadata"]["caused_by"] == "cancelled"
+
+
+def test_the_execution_of_a_tool_of_claude_code_is_its_call_where_the_call_is_in_another_file():
+    ran = of_claude_code(3, "tool.execution", f"{1:016x}", success="true", tool_name="Bash")
+    (event,) = events(run(request(ran, of_claude_code(2, "tool.blocked_on_user", f"{1:016x}"))))
+    assert (event["execution_trace"]["method"], event["execution_trace"]["success"]) == ("Bash", True)
+
+
+def test_a_call_of_claude_code_has_one_id_in_its_spans_and_its_log_records():
+    values = {"tool_name": "Bash", "tool_use_id": "toolu_1", "success": "true"}
+    pairs = [attribute(key, value) for key, value in {"event.name": "tool_result", **values}.items()]
+    record = {
+        "timeUnixNano": str(END),
+        "body": {"stringValue": "claude_code.tool_result"},
+        "attributes": pairs,
+    }
+    logs = {"resourceLogs": [{"resource": {}, "scopeLogs": [{"scope": {}, "logRecords": [record]}]}]}
+    found = [events(run(one)) for one in (logs, request(of_claude_code(1, "tool", **values)))]
+    assert [event["event_id"] for (event,) in found] == ["claude-code:toolu_1"] * 2
+
+
 def test_a_span_that_logfire_announces_is_the_span_itself_without_an_end():
     announced = {"logfire.span_type": "pending_span", "logfire.pending_parent_id": ROOT}
     pending = span(STEP, parent=TOOL, attributes=announced)
