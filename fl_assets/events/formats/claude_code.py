@@ -13,7 +13,7 @@ from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
-from fl_assets.events.formats.tool_results import failed_text
+from fl_assets.events.formats.tool_results import error_in_result, failed_text
 from fl_assets.events.formats.values import as_object, iso_ns, objects_of, present, text_of
 
 _TAIL = 2000
@@ -136,6 +136,9 @@ def _result(entry: _Entry, block: dict[str, Any], state: _State) -> tuple[int, S
     if as_object(given).get("interrupted") is True and not text:
         is_error, text = True, "[Request interrupted by user]"
     begun, use = state.calls.pop(str(key), (entry, {"name": "unknown", "id": key}))
+    if not is_error and str(use.get("name")).startswith("mcp__"):  # servers leave the flag out
+        text = error_in_result(block.get("content"))
+        is_error = bool(text)
     error, status = (text[:_TAIL], "error") if is_error else ("", "ok")
     return entry.line, _call(begun, use, entry.when, status, error)[1]
 

@@ -38,10 +38,14 @@ _TURN_OF_MODEL = "\n\nAssistant:"
 """End of prompts for completion models."""
 _INSERTED = re.compile(
     r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout"
-    r"|local-command-stderr|environment_context|user_instructions|ide_\w+)>.*?</\1>",
+    r"|local-command-stderr|local-command-caveat|bash-input|bash-stdout|bash-stderr|user-prompt-submit-hook"
+    r"|teammate-message|environment_context|user_instructions|ide_\w+)\b[^>]*>.*?</\1>",
     re.DOTALL,
 )
 """What coding agents (Claude Code, Codex) insert into the user's words."""
+
+_NOTICE = "<task-notification>"
+"""What Claude Code says in the user's place of what ran beside, to the end of the message."""
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "bot": "assistant"}
 _OF_EVENTS = {"gen_ai.user.message": "user", "gen_ai.choice": "assistant"}
@@ -147,7 +151,7 @@ def users_words(text: str) -> str:
     `system: be brief\nuser: hello` is `hello`, also in ChatML. A text that does not begin with a role is the
     user's as a whole; '' where the user has said nothing.
     """
-    text = _INSERTED.sub("", text).strip()
+    text = _INSERTED.sub("", text.partition(_NOTICE)[0]).strip()
     if parts := [tuple(filter(None, part)) for part in _TAGGED.findall(text)]:
         return next((part[1].strip() for part in reversed(parts) if part[0] == "user" and len(part) > 1), "")
     if parts := _LLAMA.findall(text):

@@ -129,6 +129,21 @@ def test_a_session_that_is_resumed_repeats_nothing():
     assert counted("x", file_of([*CLAUDE_CODE, *CLAUDE_CODE])) == ("claude_code", *COUNTED["claude_code"])
 
 
+@pytest.mark.parametrize(
+    ("name", "failed"), [("mcp__browser__set_viewport", True), ("Bash", False), ("Read", False)]
+)
+def test_an_mcp_server_tells_of_an_error_in_words_where_it_leaves_the_flag_out(name, failed):
+    common = {"sessionId": "s1", "parentUuid": None, "timestamp": "2026-11-02T12:00:00Z"}
+    use = {"type": "tool_use", "id": "t1", "name": name, "input": {}}
+    content = [{"type": "text", "text": "Error: set_viewport requires a width"}]
+    result = {"type": "tool_result", "tool_use_id": "t1", "is_error": False, "content": content}
+    lines = [
+        {**common, "uuid": "1", "type": "assistant", "message": {"role": "assistant", "content": [use]}},
+        {**common, "uuid": "2", "type": "user", "message": {"role": "user", "content": [result]}},
+    ]
+    assert counted("x", file_of(lines)).failures == ({name: content[0]["text"]} if failed else {})
+
+
 def test_what_a_resumed_session_copies_under_an_id_of_its_own_are_the_same_events():
     first, copy = (
         {event["event_id"] for event in rows("x", file_of(lines))[1]}

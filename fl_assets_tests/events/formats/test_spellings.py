@@ -320,6 +320,19 @@ def test_the_users_words_come_out_of_a_models_template(prompt):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<bash-input>ls</bash-input>\n<bash-stdout>a.py</bash-stdout><bash-stderr></bash-stderr>", ""),
+        ("<task-notification>\n<task-id>b1</task-id>\n</task-notification>\nRead the output file: /x", ""),
+        ('<teammate-message teammate_id="a">done</teammate-message>', ""),
+        ("<local-command-caveat>Caveat: below</local-command-caveat>where is it?", "where is it?"),
+    ],
+)
+def test_what_claude_code_says_in_the_users_place_are_no_words_of_the_user(text, words):
+    assert users_words(text) == words
+
+
+@pytest.mark.parametrize(
     ("asked", "answered"),
     [
         ({"inputs": {"question": "where is it?"}}, "In Berlin."),
