@@ -22,6 +22,8 @@ from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Correct, partial, incorrect, no answer."""
 
+_ATTACHED = "attachment://"
+
 
 def _of_log(log: Any) -> Iterator[Span | Evaluation | str]:
     about = as_object(as_object(log).get("eval"))
@@ -63,7 +65,9 @@ def _of_sample(sample: dict[str, Any], about: dict[str, Any]) -> Iterator[Span |
     for scorer, score in as_object(sample.get("scores")).items():
         yield _score(session, str(scorer), as_object(score), ended)
     events = [event for event in objects_of(sample.get("events")) if event.get("event") in ("tool", "model")]
+    attached = as_object(sample.get("attachments"))
     for number, event in enumerate(events):
+        event = {**event, "arguments": _unpacked(event.get("arguments"), attached)}
         of_event = _tool_event if event["event"] == "tool" else _model_event
         times = (iso_ns(event.get("timestamp"), "timestamp"), iso_ns(event.get("completed"), "completed"))
         yield of_event(session, event, number, times)
@@ -99,17 +103,26 @@ def _in_messages(session: Session, messages: list[dict[str, Any]], when: int) ->
             yield _tool_event(session, {**message, "id": key, "arguments": arguments}, number, (0, when))
 
 
+def _unpacked(arguments: Any, attached: dict[str, Any]) -> Any:
+    """Return a tool's arguments with the long texts that a log has once, as attachments of its sample."""
+    if isinstance(arguments, dict):
+        return {name: _unpacked(value, attached) for name, value in arguments.items()}
+    is_place = isinstance(arguments, str) and arguments.startswith(_ATTACHED)
+    return attached.get(arguments.removeprefix(_ATTACHED), arguments) if is_place else arguments
+
+
 def _tool_event(session: Session, event: dict[str, Any], number: int, times: tuple[int, int]) -> Span:
     error = as_object(event.get("error"))
     kind, message = first(error, ("type",)), first(error, ("message",))
     text = f"{kind}: {message}" if kind and message else message or kind
+    text = text or ("failed" if event.get("failed") is True else "")
     return session.span(
         str(event.get("id") or number),
         "execute_tool",
         first(event, ("function",)) or "unknown",
         times,
         f"rejected by user: {message}" if kind == "approval" else text,
-        status="error" if error else "ok",
+        status="error" if text else "ok",
         parent_id="sample",
         more={"gen_ai.tool.call.arguments": event.get("arguments")},
     )

@@ -7,6 +7,7 @@ from fl_assets_tests.events.formats.documents import (
     ATIF,
     CLAUDE_CODE,
     CODEX,
+    INSPECT,
     JAEGER,
     LANGSMITH,
     MINI_SWE,
@@ -142,6 +143,17 @@ def test_an_mcp_server_tells_of_an_error_in_words_where_it_leaves_the_flag_out(n
         {**common, "uuid": "2", "type": "user", "message": {"role": "user", "content": [result]}},
     ]
     assert counted("x", file_of(lines)).failures == ({name: content[0]["text"]} if failed else {})
+
+
+def test_an_inspect_log_has_long_arguments_beside_its_events_and_a_tool_that_broke_says_no_more():
+    (sample,) = INSPECT["samples"]
+    long, broke = {"cmd": "cat " + "x" * 200, "n": 1}, {"error": None, "failed": True}
+    tool = {**sample["events"][0], "arguments": {"cmd": "attachment://h1", "n": 1}, **broke}
+    log = {**INSPECT, "samples": [{**sample, "events": [tool], "attachments": {"h1": long["cmd"]}}]}
+    calls = [event["execution_trace"] for event in rows("x", orjson.dumps(log))[1]]
+    (call,) = (call for call in calls if call and call["method"] == "bash")
+    assert orjson.loads(call["metadata"]["arguments"]) == long
+    assert (call["success"], call["error"]) == (False, "failed")
 
 
 def test_what_a_resumed_session_copies_under_an_id_of_its_own_are_the_same_events():
