@@ -6,18 +6,20 @@ recall and precision of its passwords and keys, by the rules (which were mended 
 was not), and by the model alone the recall of the words of its secrets, and how many others it takes for one.
 
 What it is fitted on: the labelled corpora (`redaction_corpus.py`, `redaction_corpus.jsonl`,
-`redaction_blind.jsonl`), sentences of the author of the model (`redaction_told.txt`, a value between `‹` and
-`›`), the examples of the rules; and lines with a word for a secret that the rules leave alone, of the Python
-library and of the packages installed, and of real telemetry where it lies beside the project. Since few
-authors think of passwords that are words and of codes, each labelled password is also given with another
-password, and with a made-up one. Words are seen both among labelled values and among placeholders, as they
-are when the rules have run. What is seen in fewer than three corpora gets no weight.
+`redaction_blind.jsonl`), sentences of the author of the model (`redaction_told.txt`, a secret in `‹›`, a
+telephone number in `⟪⟫`), the examples of the rules; and lines with a word for a secret that the rules leave
+alone, of the Python library and of the packages installed, and of real telemetry where it lies beside the
+project. Since few authors think of passwords that are words and of codes, each labelled password is also
+given with another password, and with a made-up one; each telephone number with others. Words are seen both
+among labelled values and among placeholders, as they are when the rules have run. What is seen in fewer than
+three corpora gets no weight.
 """
 
 import argparse
 import gzip
 import json
 import random
+import re
 import sys
 import sysconfig
 from collections import Counter, defaultdict
@@ -31,7 +33,8 @@ from redaction_corpus import rows
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from fl_assets.events.redaction import likelihood, residue_named, shapes
+from fl_assets.events.redaction import likelihood, residue_named, shapes, spoken_numbers
+from fl_assets.events.redaction.likelihood import NUMBERS, SECRETS
 from fl_assets.events.redaction.linear import finder, searcher
 from fl_assets.events.redaction.rules import RULES
 
@@ -42,6 +45,7 @@ _ENDS = (3882, 6483, 10986, 14222, 16269, 17006, 19052, 20394, 21123)
 TELEMETRY = HERE.parents[1] / "shared/data"
 """Real telemetry, which is read where it is there; nothing of it is kept here."""
 _LABELS = {"PASSWORD", "API_KEY"}
+_find_marks = re.compile("‹[^›]*›|⟪[^⟫]*⟫|[^‹⟪]+").findall
 ALONE = "alone"
 """The name of texts in which nothing is to be found."""
 _LEAST_SEEN, _LEAST_CORPORA = 4, 3
@@ -62,13 +66,15 @@ Seen = tuple[str, bool, tuple[str, ...]]
 
 
 def _marked(text: str) -> dict:
-    """Return a text with its values between `‹` and `›` as a row of a corpus."""
+    """Return a text with its secrets in `‹›` and telephone numbers in `⟪⟫` as a row of a corpus."""
     spans, plain = [], ""
-    for piece in text.split("‹"):
-        value, mark, rest = piece.partition("›")
-        if mark:
-            spans.append([len(plain), len(plain) + len(value), "PASSWORD"])
-        plain += value + rest
+    for piece in _find_marks(text):
+        if piece[0] in "‹⟪":
+            spans.append(
+                [len(plain), len(plain) + len(piece) - 2, "PASSWORD" if piece[0] == "‹" else "PHONE"]
+            )
+            piece = piece[1:-1]
+        plain += piece
     return {"text": plain, "spans": spans}
 
 
@@ -80,17 +86,18 @@ def corpora(extra: Iterable[Path]) -> dict[str, list[dict]]:
 
     blind = read(HERE / "redaction_blind.jsonl")
     told = (HERE / "redaction_told.txt").read_text(encoding="utf-8").splitlines()
-    secret = [rule for rule in RULES if rule.entity in _LABELS]
+    examples = [
+        _marked(text.replace("‹", "⟪").replace("›", "⟫") if rule.entity == "PHONE" else text)
+        for rule in RULES
+        for text in (*rule.examples, *rule.stays)
+        if rule.entity in (*_LABELS, "PHONE") or text in rule.stays
+    ]
     return {
         "tuned": list(rows()),
         "held out": read(HERE / "redaction_corpus.jsonl"),
         **{f"blind to {end}": blind[at:end] for at, end in zip((0, *_ENDS), _ENDS, strict=False)},
         "told": [_marked(line.replace("\\n", "\n").replace("\\t", "\t")) for line in told],
-        "examples": [
-            _marked(text) if rule in secret else {"text": text.replace("‹", "").replace("›", ""), "spans": []}
-            for rule in secret
-            for text in (*rule.examples, *rule.stays)
-        ],
+        "examples": examples,
         **{path.stem: read(path) for path in extra},
     }
 
@@ -154,14 +161,28 @@ def _variants(draw: random.Random, corpus: list[dict]) -> Iterator[dict]:
                 yield _with(row, which, value)
 
 
+def _other_numbers(draw: random.Random, corpus: list[dict]) -> Iterator[dict]:
+    """Give texts with another telephone number of the corpus in each."""
+    values = [r["text"][a:b] for r in corpus for a, b, name in r["spans"] if name == "PHONE"]
+    for row in corpus:
+        numbers = [which for which, span in enumerate(row["spans"]) if span[2] == "PHONE"]
+        for _ in range(2 if numbers else 0):
+            yield _with(row, draw.choice(numbers), draw.choice(values))
+
+
+def _spans(row: dict) -> list[tuple[int, int, str]]:
+    """Return the spans of a row by bytes."""
+
+    def at(place: int) -> int:
+        return len(row["text"][:place].encode("utf-8", "surrogatepass"))
+
+    return [(at(start), at(end), entity) for start, end, entity in row["spans"]]
+
+
 def seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
     """Give the words that are scored in the texts of a corpus, with what is seen of them."""
     for row in corpus:
-        text = row["text"].encode("utf-8", "surrogatepass")
-        spans = [
-            (*(len(row["text"][:at].encode("utf-8", "surrogatepass")) for at in span[:2]), span[2])
-            for span in row["spans"]
-        ]
+        text, spans = row["text"].encode("utf-8", "surrogatepass"), _spans(row)
         done: set[int] = set()
         for find, candidates in _finders:
             for words, chosen in candidates(text, find(text)):
@@ -172,11 +193,19 @@ def seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
                     done.add(start)
                     touched = {entity for a, b, entity in spans if a < end and b > start}
                     if not touched or touched & _LABELS:
-                        yield (
-                            name,
-                            bool(touched),
-                            tuple(map(sys.intern, likelihood.seen_of(text, words, place))),
-                        )
+                        what = map(sys.intern, SECRETS.seen_of(text, words, place))
+                        yield name, bool(touched), tuple(what)
+
+
+def numbers_seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
+    """Give the same of groups of digits."""
+    for row in corpus:
+        text, spans = row["text"].encode("utf-8", "surrogatepass"), _spans(row)
+        for words, place in spoken_numbers.numbers_near_signs(text):
+            start, end, _ = words[place]
+            touched = {entity for a, b, entity in spans if a < end and b > start}
+            if not touched or "PHONE" in touched:
+                yield name, bool(touched), tuple(map(sys.intern, NUMBERS.seen_of(text, words, place)))
 
 
 def left_alone(draw: random.Random, telemetry: Path) -> list[dict]:
@@ -196,6 +225,7 @@ def left_alone(draw: random.Random, telemetry: Path) -> list[dict]:
         text for text in told if any(one for _, one in shapes.look_so(text.encode(), _shaped(text.encode())))
     ]
     texts += draw.sample(about, min(2500, len(about))) + draw.sample(so, min(4000, len(so)))
+    texts += [text for text in told if any(numbers_seen(ALONE, [{"text": text, "spans": []}]))]
     return [{"text": text, "spans": []} for text in texts if not residue_named(text)]
 
 
@@ -243,35 +273,38 @@ def fit(given: Sequence[Seen], regularity: float) -> dict[str, float]:
     return found | {"always": round(found.get("always", 0.0) + float(fitted.intercept_[0]), 2)}
 
 
-def _use(weights: dict[str, float]) -> None:
-    """Have redaction score words by some weights."""
-    likelihood.weights = lambda: weights
-    likelihood.forget()
-
-
 def leave_one_out(
-    given: dict[str, list[dict]], words: dict[str, list[Seen]], left_out: Iterable[str], regularity: float
+    given: dict[str, list[dict]],
+    words: dict[str, list[Seen]],
+    numbers: dict[str, list[Seen]],
+    left_out: Iterable[str],
+    regularity: float,
 ) -> None:
     """Print what fits on all corpora but one find in that one."""
-    all_of: dict[str, Counter[str]] = {entity: Counter() for entity in sorted(_LABELS)}
+    all_of: dict[str, Counter[str]] = {entity: Counter() for entity in ("PASSWORD", "API_KEY", "PHONE")}
     for out in left_out:
-        weights = fit([one for name in words if name != out for one in words[name]], regularity)
-        _use(weights)
-        plain = list(seen(out, given[out]))
-        finds = [sum(weights.get(one, 0.0) for one in what) >= shapes.LEAST_LIKELY for *_, what in plain]
-        right = sum(is_secret and found for (_, is_secret, _), found in zip(plain, finds, strict=True))
+        for model, seen_in in ((SECRETS, words), (NUMBERS, numbers)):
+            model.use(fit([one for name in seen_in if name != out for one in seen_in[name]], regularity))
         scores = score(given[out], ours)
         told = []
         for entity, counts in all_of.items():
+            if entity not in scores:
+                continue
             of = scores[entity]
-            counts.update(spans=of["spans"], found=round(of["recall"] * of["spans"]))
-            counts.update(made=of["redactions"], right=round(of["precision"] * of["redactions"]))
-            told.append(f"{entity} {of['recall']:.3f} at {of['precision']:.3f} ({of['spans']})")
-        print(
-            f"{out}: {', '.join(told)}; words {right} of {sum(one[1] for one in plain)} and "
-            f"{sum(finds) - right} others",
-            flush=True,
-        )
+            counts.update(spans=of["spans"], found=round((of["recall"] or 0) * of["spans"]))
+            counts.update(made=of["redactions"], right=round((of["precision"] or 0) * of["redactions"]))
+            told.append(f"{entity} {of['recall']} at {of['precision']} ({of['spans']})")
+        for what, model, corpus, least in (
+            ("words", SECRETS, seen(out, given[out]), shapes.LEAST_LIKELY),
+            ("numbers", NUMBERS, numbers_seen(out, given[out]), spoken_numbers.LEAST_LIKELY_NUMBER),
+        ):
+            found = Counter(
+                (is_one, sum(model.weights.get(one, 0.0) for one in names) >= least)
+                for _, is_one, names in corpus
+            )
+            right = f"{found[True, True]} of {found[True, True] + found[True, False]} {what}"
+            told.append(f"{right} and {found[False, True]} others")
+        print(f"{out}: {', '.join(told)}", flush=True)
     for entity, n in all_of.items():
         print(
             f"regularity {regularity}, all: {entity} {n['found'] / n['spans']:.4f} at "
@@ -289,21 +322,33 @@ def main() -> None:
     parser.add_argument("--telemetry", type=Path, default=TELEMETRY, help="folders of events.jsonl.gz")
     arguments = parser.parse_args()
     draw = random.Random(7)
+    SECRETS.use({})
+    NUMBERS.use({})
     given = corpora(arguments.extra)
     words = {
         name: [*seen(name, corpus), *seen(name, _variants(draw, corpus))] for name, corpus in given.items()
     }
-    words[ALONE] = list(seen(ALONE, left_alone(draw, arguments.telemetry)))
+    numbers = {
+        name: [*numbers_seen(name, corpus), *numbers_seen(name, _other_numbers(draw, corpus))]
+        for name, corpus in given.items()
+    }
+    alone = left_alone(draw, arguments.telemetry)
+    words[ALONE], numbers[ALONE] = list(seen(ALONE, alone)), list(numbers_seen(ALONE, alone))
     if arguments.leave_one_out is not None:
         left_out = arguments.leave_one_out or [name for name in given if name.startswith("blind")]
         for regularity in arguments.regularity:
-            leave_one_out(given, words, left_out, regularity)
+            leave_one_out(given, words, numbers, left_out, regularity)
         return
-    weights = fit([one for some in words.values() for one in some], arguments.regularity[0])
+    weights = {
+        name: dict(
+            sorted(fit([one for some in of.values() for one in some], arguments.regularity[0]).items())
+        )
+        for name, of in (("number", numbers), ("secret", words))
+    }
     source = f"{len(given)} corpora, {sum(map(len, given.values()))} texts; benchmarks/redaction_fit.py"
-    content = {"source": source, "weights": dict(sorted(weights.items()))}
-    WEIGHTS.write_text(json.dumps(content, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-    print(f"{len(weights)} weights")
+    content = json.dumps({"source": source, "weights": weights}, ensure_ascii=False, indent=0)
+    WEIGHTS.write_text(content + "\n", encoding="utf-8")
+    print({name: len(of) for name, of in weights.items()})
 
 
 if __name__ == "__main__":

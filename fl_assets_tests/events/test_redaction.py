@@ -22,7 +22,6 @@ from fl_assets.events.redaction import (
     UNREDACTABLE,
     engine,
     iban_holds,
-    likelihood,
     luhn_holds,
     pseudonym,
     redact,
@@ -32,6 +31,7 @@ from fl_assets.events.redaction import (
     word_kinds,
 )
 from fl_assets.events.redaction.bulk import redact_many
+from fl_assets.events.redaction.likelihood import SECRETS, UNLIKELY
 from fl_assets.events.redaction.needed import needed
 from fl_assets.events.redaction.vendor_keys import KEY_FORMATS
 
@@ -414,8 +414,42 @@ def test_a_score_is_the_sum_of_the_weights_of_all_that_is_seen_unless_it_is_hope
     words = word_kinds.words_of(text, 0, len(text))
     scores = []
     for place in range(len(words)):
-        total = sum(likelihood.weights().get(name, 0.0) for name in likelihood.seen_of(text, words, place))
-        scores.append(likelihood.score(text, words, place))
-        assert scores[-1] == pytest.approx(total) or (scores[-1] == likelihood.UNLIKELY and total < 0)
+        seen = SECRETS.seen_of(text, words, place)
+        total = sum(SECRETS.weights.get(name, 0.0) for name in seen)
+        scores.append(SECRETS.score(text, words, place))
+        assert scores[-1] == pytest.approx(total) or (scores[-1] == UNLIKELY and total < 0)
     assert max(scores) > 0
-    assert scores.count(likelihood.UNLIKELY) > len(words) // 2
+    assert scores.count(UNLIKELY) > len(words) // 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bitte um Rückruf: ‹0176 4028 1193›",
+        "Phone (office)\n‹604 417 7290›\nEmail",
+        "hívjon a ‹30 417 7290› számon",
+        "Il numero dello studio, ‹06 4417 2093›, risponde sempre al telefono",
+        "proszę o kontakt: ‹512 417 729›",
+        "call-log: in ‹0711 4417 290› 37s",
+        "мой номер ‹8 912 417-72-90›, звоните",
+        "Rückfragen: Behrens, ‹0511 / 364 18 20›",
+    ],
+)
+def test_a_number_near_a_word_for_a_telephone_in_any_language_is_one(text):
+    head, rest = text.split("‹")
+    assert redact(text.replace("‹", "").replace("›", "")) == f"{head}<PHONE>{rest.split('›')[1]}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I called about order 417-7290844, nobody knows",
+        "mobile data used: 4177290 bytes",
+        "called 1000000 times since 2026-11-30 12:00",
+        "contact support about ticket 2026-417729",
+        "text at offset 1732412345, dialog opened",
+        "numéro de client 417 729 084, rappelez-moi",
+    ],
+)
+def test_a_number_of_something_else_near_a_call_is_no_telephone(text):
+    assert redact(text) == text

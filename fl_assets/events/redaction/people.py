@@ -8,6 +8,24 @@ _AT_DOMAIN = f"(?:@|%40)(?:[0-9{LETTERS}-]+[.])+(?:[{LETTERS}]{{2,24}}|xn--[0-9A
 _NO_DOMAIN = (
     "(?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice|mount)"
 )
+_CODE_FILE = "(?:py|conf|cfg|toml|ini|lock|whl|so|dll|exe)"
+_ARGUMENT = "(?:-[^ @\r\n]+|[0-9]+|[^ @\r\n-][^ @\r\n]*[./_~=][^ @\r\n]*)"
+_LOGIN = f"(?:^|[^0-9A-Za-z._/-])(?:ssh|scp|sftp|rsync|mosh|autossh|sshfs|ssh-copy-id)(?: {_ARGUMENT})* "
+"""A command behind which `user@host` is a login, with its options and files."""
+_HEADER = (
+    "(?:[Mm]essage[-_]?[Ii][Dd]|In-Reply-To|References)[\"']?: ?[\"']?<"
+    f"(?:[^ @<>\r\n]*[^ @<>\r\n{_EMAIL_CHAR}])?"
+)
+"""A header in which an id has the form of an address."""
+_BEFORE_EMAIL = "|".join(
+    (
+        _LOGIN,
+        _HEADER,
+        "[0-9A-Za-z]/|sips?:|<EMAIL>",
+        f"://(?:[^ /@:<>{SEP}]{{1,30}}:)?[$%{{]*",
+        f"[^{WORD}]@|^@|^|{ESCAPED}|[^{_EMAIL_CHAR}]",
+    )
+)
 _NAME = f"[0-9{LETTERS}_@][0-9{LETTERS}_@-]*(?:[.][0-9{LETTERS}_@-]+)*"
 _ROUTE = "(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) "
 _HOMES = "|".join(
@@ -36,12 +54,29 @@ _NOBODYS = "Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|set
 RULES = (
     Rule(
         "EMAIL",
-        f"(<EMAIL>|://(?:[^ /@:<>{SEP}]{{1,30}}:)?[$%{{]*|[^{WORD}]@|^@|^|{ESCAPED}|[^{_EMAIL_CHAR}])"
-        f"([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})([(]?)",
+        f"({_BEFORE_EMAIL})"
+        f"([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})"
+        "((?:[(]|:[0-9A-Za-z._~-]*/)?)",
         examples=("mail ‹jo.o'neil@example.com›", "to=‹jo%40example.com›", "<‹jö@müller.example›>"),
-        stays=("git@github.com:a/b.git", "icon@2x.png", "user@host", "getty@tty1.service"),
+        stays=(
+            "git@github.com:a/b.git",
+            "icon@2x.png",
+            "user@host",
+            "getty@tty1.service",
+            "ssh -p 2222 deploy@web01.example.com",
+            "scp -r ./dist a.tar jo@web01.example.com:/srv",
+            "Message-ID: <20261130.4F2A@mail.example.com>",
+            "In-Reply-To: <CAF=x+9kQ@mail.example.com>",
+            "INVITE sip:100@pbx.example.com",
+            "HTTP/web.example.com@EXAMPLE.COM",
+            "inverse(X.T@X.values)",
+        ),
         unless=(
-            f"[+-]?git@|[+][0-9]{{8,15}}@|[0-9]{{11,15}}@(?:c[.]us|s[.]whatsapp)|.*@[0-9]x[.]|.*[.]{_NO_DOMAIN}$",
+            f"[+-]?git@|[+][0-9]{{8,15}}@|[0-9]{{11,15}}@(?:c[.]us|s[.]whatsapp)|.*@[0-9]x[.]|.*[.]{_NO_DOMAIN}$"
+            f"|[^@]+@[^.]+[.]{_CODE_FILE}$|[A-Za-z_]+[.]T@",
+            Unless(before=f"(?:{_LOGIN}|{_HEADER})"),
+            Unless(before="sips?:", value="[+]?[0-9*#]+@"),
+            Unless(before="/", value="[^@]*@[A-Z0-9.-]+$"),
             Unless(before="^(?:<[A-Z]|://|[^0-9A-Za-z]?@).*"),
         ),
         alone=True,

@@ -2,7 +2,7 @@
 
 from fl_assets.events.redaction.blocks import ASSIGN, QUOTE
 from fl_assets.events.redaction.numbers import IS_NUMBERED, NOT_TAILED, NUMBERED_EDGE
-from fl_assets.events.redaction.rule import DASH, EDGE, WORD, Rule, Unless, any_case
+from fl_assets.events.redaction.rule import DASH, EDGE, TAIL, WORD, Rule, Unless, any_case
 
 _EXTENSION_WORD = f"(?:{any_case('(?:extension|extn|ext|durchwahl|poste)')}[.:=]{{0,2}}|[xX#])"
 _EXTENSION = f"(?:(?:[ ,;]{{0,3}}{_EXTENSION_WORD}[ ]{{0,2}}[0-9]{{1,6}})?)"
@@ -52,6 +52,8 @@ _CALL_GAP = f"(?:[ ](?:{_CALL_GAP_WORDS})){{0,4}}[:,]?[ ]"
 _UNIT = any_case(
     "(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)"
 )
+_NOT_COUNTED = f"((?:[.{DASH}]?{TAIL})*(?:[ ]{_UNIT})?)"
+"""The same with what was counted, in a place where a number of seven digits may be one."""
 _DATE = (
     "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
 )
@@ -61,7 +63,7 @@ _NATIONAL = "|".join(
         _FRENCH,
         f"0[1-9][0-9]{{1,3}}[ {DASH}][0-9]{{3,4}}[ {DASH}][0-9]{{3,4}}",
         f"0[1-9][0-9]{{2,3}}[ /{DASH}][0-9]{{6,8}}",
-        f"0[1-9][0-9]{{1,4}} ?/ ?[0-9]{{3,5}}[ {DASH}][0-9]{{2,4}}",
+        f"0[1-9][0-9]{{1,4}} ?/ ?[0-9]{{3,5}}[ {DASH}][0-9]{{2,4}}(?:[ {DASH}][0-9]{{2,4}})?",
         f"[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {DASH}]?[0-9]{{3,5}}",
         f"[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {DASH}][0-9]{{4}}",
     )
@@ -118,9 +120,13 @@ RULES = (
     ),
     Rule(
         "PHONE",
-        f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION}){NOT_TAILED}",
+        f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION}){_NOT_COUNTED}",
         examples=("phone: ‹5551234567›", "teléfono ‹5551234567›", "puh. ‹040 6129530›", "tel‹5551234567›"),
-        stays=("phone_id 5551234567", "Could you tell me where the order SO-3889700 is?"),
+        stays=(
+            "phone_id 5551234567",
+            "mobile data: 4177290 bytes",
+            "Could you tell me where the order SO-3889700 is?",
+        ),
         unless=(
             f"(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})$",
             Unless(before="(?:[_ ][Ii][Dd]|[a-z]Id)[^A-Za-z]*"),

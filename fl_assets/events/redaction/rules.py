@@ -11,6 +11,7 @@ from fl_assets.events.redaction import (
     phones,
     sessions,
     shapes,
+    spoken_numbers,
     tokens,
 )
 from fl_assets.events.redaction.blocks import SEP
@@ -46,5 +47,6 @@ RULES: tuple[Rule, ...] = (
     *people.RULES,
     *numbers.RULES,
     *phones.RULES,
+    *spoken_numbers.RULES,
     *shapes.RULES,
 )

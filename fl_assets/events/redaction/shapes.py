@@ -14,7 +14,7 @@ from itertools import permutations
 
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.blocks import CODE, STAND_IN
-from fl_assets.events.redaction.likelihood import is_possible, score
+from fl_assets.events.redaction.likelihood import SECRETS
 from fl_assets.events.redaction.named_secrets import KEY_OF, TOKEN_OF
 from fl_assets.events.redaction.rule import MASKED, Rule, any_case
 from fl_assets.events.redaction.safe_names import is_safe
@@ -124,7 +124,7 @@ def look_so(text: bytes, matches: Spans) -> Iterator[tuple[list[Word], list[int]
 
 
 def _looks_so(word: bytes) -> bool:
-    return len(word) >= _SHORTEST_ALONE and grade(word) >= WEAK and is_possible(word)
+    return len(word) >= _SHORTEST_ALONE and grade(word) >= WEAK and SECRETS.is_possible(word)
 
 
 def _judged(candidates: Callable, least: float) -> Callable[[bytes, Spans], Iterator[tuple[int, int, str]]]:
@@ -137,7 +137,7 @@ def _judged(candidates: Callable, least: float) -> Callable[[bytes, Spans], Iter
         for words, chosen in candidates(text, matches):
             for place in chosen:
                 start, end, _ = words[place]
-                if start < done or score(text, words, place) < least:
+                if start < done or SECRETS.score(text, words, place) < least:
                     continue
                 if _is_other(text[max(start - _LABEL, 0) : start]):
                     continue

@@ -20,6 +20,13 @@ _WITHIN = {
     "key": "apikey|token|schlüssel|webhook|license|licence|signature|секрет|токен|ключ|密钥|金鑰|キー"
     "|トークン|키|مفتاح",
     "secret": "secret|geheim|segret|secreto|credential|zugangsdaten|credencia|identifiant|credenzia",
+    "phone": "phone|telef|teleph|telemó|telemov|télép|téléc|teléf|telep|mobil|móvil|handy|cellu|celular"
+    "|whatsapp|hotline|rufnummer|durchwahl|puhelin|τηλέφ|κινητ|телеф|мобил|电话|電話|手机|手機|携帯|連絡先|座机|固话|전화"
+    "|휴대|핸드폰|연락처|هاتف|جوال|موبا|تلف|تليفون|טלפון|נייד|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์|điện thoại|msisdn"
+    "|voicemail|numarası",
+    "call": "llam|appel|chiam|anruf|rückruf|erreich|zadzwo|dzwon|звон|kontakt|contact|arayab|arayın|soita"
+    "|zavol|折り返し|拨打|联系|聯絡|連絡|اتصل|התקשר|ringa|ringe|recado|sunați|hívj|hívás|joind|rejoin|reach|dial",
+    "number": "number|nummer|numero|número|numéro|numer|номер|numara|号码|號碼|番号|번호|رقم",
     "login": "login|logon|signin|anmeld|zugang|acceso|accesso|acesso|connexion|вход|логин|доступ|dostęp"
     "|přihl|inlog|wlan|wifi|hotspot|voicemail",
 }
@@ -29,6 +36,11 @@ _WHOLE = {
     "|totp",
     "key": "key|keys|jwt|bearer|hmac|serial|clé|chave|pat",
     "secret": "creds?|secrets?|vault",
+    "phone": "tel|tél|fax|telefax|sms|mob|ph|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|kom|landline|portable|natel"
+    "|viber|signal|telegram|sđt|extension|ext|desk|office|home",
+    "call": "call|calls|called|calling|caller|ring|rang|text|texted|bel|belt|ligue|ligar|liga|nås|når|ruf"
+    "|rufen|callback|line|hívjon",
+    "number": "no|nr|num|núm|č",
     "login": "ssid|safe|alarm|door|gate|lock|locker|sudo",
 }
 _AROUND = {
@@ -47,7 +59,9 @@ _AROUND = {
 """Words by kind: such as may be a part of a longer one, such as are whole, and such as are whole and none for
 which words are scored."""
 SIGNS = ("password", "code", "key", "secret", "login")
-KINDS = (*SIGNS, "user", "id", "verb", "masked")
+NUMBER_SIGNS = ("phone", "call", "number")
+"""Kinds of words near which there are secrets, and telephone numbers."""
+KINDS = (*SIGNS, *NUMBER_SIGNS, "user", "id", "verb", "masked")
 
 
 def _of_kind(kind: str) -> str:
@@ -64,14 +78,16 @@ _plain_words = re.compile(f"{MASKED}|[^{_SEPARATORS}]+".encode("ascii", "ignore"
 _find_parts = linear.finder("\\p{Lu}+\\p{Ll}*|\\p{Ll}+|[0-9]+|[^\\x00-\\x7f]+")
 _is_uncased = linear.searcher(f"^[{_UNCASED}]")
 
-SIGN = "|".join(
-    (
-        "|".join(any_case(_WITHIN[kind]) for kind in SIGNS),
-        f"(?:^|[^A-Za-z])(?:{'|'.join(any_case(_WHOLE[kind]) for kind in SIGNS)})(?:[^A-Za-z]|$)",
-        "[a-z]Key(?:[^a-z]|$)",
+
+def _sign(kinds: tuple[str, ...]) -> str:
+    within, whole = (
+        "|".join(any_case(words[kind]) for kind in kinds if kind in words) for words in (_WITHIN, _WHOLE)
     )
-)
-"""What is a word for a secret in a text."""
+    return f"{within}|(?:^|[^A-Za-z])(?:{whole})(?:[^A-Za-z]|$)"
+
+
+SIGN, NUMBER_SIGN = f"{_sign(SIGNS)}|[a-z]Key(?:[^a-z]|$)", _sign(NUMBER_SIGNS[:2])
+"""What is a word for a secret in a text, and for a telephone number."""
 
 Word = tuple[int, int, bytes]
 """Where a word begins and ends in a text, in bytes, and the word."""
@@ -79,7 +95,7 @@ Word = tuple[int, int, bytes]
 
 def words_of(text: bytes, start: int, end: int) -> list[Word]:
     """Return the words between two places of a text, which are moved to where characters begin."""
-    while start and text[start] & 0xC0 == 0x80:
+    while 0 < start < len(text) and text[start] & 0xC0 == 0x80:
         start -= 1
     while end < len(text) and text[end] & 0xC0 == 0x80:
         end += 1

@@ -1,0 +1,73 @@
+"""Telephone numbers that no rule names: groups of digits near a word for a telephone or a call.
+
+What goes here: which groups of digits of a text are scored. What does not: how likely one is a telephone
+number (`likelihood.py`), numbers that their form or the word before them names (`phones.py`).
+"""
+
+import re
+from collections.abc import Iterator
+
+from fl_assets.events.redaction import linear
+from fl_assets.events.redaction.likelihood import NUMBERS
+from fl_assets.events.redaction.rule import DASH, MASKED, Rule
+from fl_assets.events.redaction.word_kinds import NUMBER_SIGN, Word, words_of
+
+_BEFORE, _BEHIND, _CONTEXT = 72, 24, 120
+"""Bytes before and behind a number in which a word for a telephone is looked for, and around it in which
+other words are."""
+LEAST_LIKELY_NUMBER = 0.5
+"""Least score, in logits, of what is masked."""
+_GAP = f"[ ./(){DASH}\u00a0]{{0,3}}"
+_NUMBER = f"[0-9](?:{_GAP}[0-9]){{6}}"
+_is_other = linear.fully("[0-9]{1,3}(?:[.][0-9]{1,3}){3}|[0-9]{3}-[0-9]{2}-[0-9]{4}|0?123456789?0?")
+"""An address, which other rules mask, a number of social security, and a number that stands for any."""
+_is_sign = linear.searcher(NUMBER_SIGN)
+_masked = re.compile(f"<?{MASKED[1:]}".encode())
+_find_numbers = linear.finder(f"(?:^|[^0-9A-Za-z_.,+({DASH}])[+(]{{0,2}}[0-9](?:{_GAP}[0-9]){{5,14}}")
+_find_begin = linear.finder("[+(]{0,2}[0-9]")
+
+
+def _is_near_sign(text: bytes, start: int, end: int) -> bool:
+    """Tell whether a word for a telephone that is no placeholder is near a part of a text."""
+    around = (text[max(start - _BEFORE, 0) : start], text[end : end + _BEHIND])
+    return any(_is_sign(_masked.sub(b" ", part)) for part in around)
+
+
+def numbers_near_signs(text: bytes) -> Iterator[tuple[list[Word], int]]:
+    """Give groups of digits near words for a telephone: the words around one and it, and its place there."""
+    for first, end in _find_numbers(text):
+        start = first + _find_begin(text[first:end])[0][0]
+        if text[end : end + 1].isalnum() or text[end : end + 1] == b"_":
+            continue
+        if not _is_other(text[start:end]) and _is_near_sign(text, start, end):
+            before = words_of(text, max(start - _CONTEXT, 0), start)
+            behind = words_of(text, end, min(end + _CONTEXT, len(text)))
+            yield [*before, (start, end, text[start:end]), *behind], len(before)
+
+
+def _judge(text: bytes, matches: list[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+    for words, place in numbers_near_signs(text) if matches else ():
+        if NUMBERS.score(text, words, place) >= LEAST_LIKELY_NUMBER:
+            yield *words[place][:2], "PHONE"
+
+
+RULES = (
+    Rule(
+        "PHONE",
+        f"({NUMBER_SIGN})([^\r\n]*\r?\n?[^\r\n]*{_NUMBER})()|{_NUMBER}[^\r\n]*(?:{NUMBER_SIGN})",
+        examples=(
+            "Bitte um Rückruf bei Frau Behrens ‹0511 / 364 18 20›",
+            "fixe ‹021 601 44 18› / natel ‹079 412 88 03›",
+            "o número dela é ‹927 418 330›, o telemóvel",
+            "call-log: out ‹0711 4417 290›, 37 s",
+        ),
+        stays=(
+            "I called about order 417-7290844, nobody knows",
+            "mobile data used: 4177290 bytes",
+            "function call id 4177290844 timed out",
+            "reached step 4177290 of 10000000",
+            "text at offset 1732412345",
+        ),
+        judge=_judge,
+    ),
+)
