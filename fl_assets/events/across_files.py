@@ -6,7 +6,6 @@ does not: the rule (`formats/causes.py`), traces within one file (`formats/trace
 Other nodes are left out, so that no node can make another's failures pass for repeats of its own.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import duckdb
 
 from fl_assets.core.tables import RAW_TRACES
 from fl_assets.events.days import with_neighbours
-from fl_assets.events.duplicates import Files
+from fl_assets.events.duplicates import Files, staged_paths
 from fl_assets.events.formats.causes import FailedSpan, Place, causes_of
 from fl_assets.events.formats.exceptions import is_vague
 from fl_assets.events.formats.outcomes import NO_FAILURE
@@ -60,13 +59,7 @@ class _Call:
 
 
 def find_repeats(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[RowChange]:
-    """Return failures that repeat one of another file, and add them to the table `fl_changes`.
-
-    Args:
-        connection: of the round.
-        lake: with the events stored before.
-        files: the staged ones, without duplicates.
-    """
+    """Return failures that repeat one of another file, and add them to the table `fl_changes`."""
     paths = _with_such_traces(connection, lake, files)
     found = [pair for calls in _traces(connection, paths) for pair in _repeated(calls)] if paths else []
     return _changed(connection, [(call.path, call.row, cause, None) for call, cause in found])
@@ -117,14 +110,7 @@ def _changed(
 
 def _with_such_traces(connection: duckdb.DuckDBPyConnection, lake: Lake, files: Files) -> list[str]:
     """Put traces with failures in several files into `fl_many`; return files that may have their calls."""
-    staged = [
-        os.fspath(lake.staged(name, day, file).resolve())
-        for (name, day), found in files.items()
-        if name == RAW_TRACES.name
-        for file in found
-        if file.rows
-    ]
-    if not staged:
+    if not (staged := staged_paths(lake, files, RAW_TRACES)):
         return []
     connection.execute(
         f"""create or replace temp table fl_failing as

@@ -15,7 +15,7 @@ import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.events.across_files import CHANGES_SQL, WITH_CHANGES, RowChange, find_repeats, find_words
-from fl_assets.events.duplicates import Duplicates, Files, Replaced, ReplacedRows
+from fl_assets.events.duplicates import Duplicates, Files, Replaced, ReplacedRows, staged_path, staged_paths
 from fl_assets.events.side_rows import SIDE_TABLES, hashed_sql
 from fl_assets.events.stage import PARQUET
 from fl_assets.infra.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest
@@ -64,31 +64,26 @@ class Commit:
         dropped = duplicates.find()
         self._replaced |= duplicates.replaced
         changed = self._noted(find_words(self.connection)) if dropped or duplicates.replaced else set()
-        for (name, day), files in self.files.items():
-            for place, file in enumerate(files):
-                path = os.fspath(self.lake.staged(name, day, file).resolve())
-                if (gone := dropped.get(path, 0)) or path in changed:
-                    condition = (
-                        "file_row_number not in (select file_row_number from fl_drop where filename = $file)"
-                    )
-                    files[place] = self._rewritten(TABLES[name], day, [path], file.rows - gone, condition)
+        self._rewrite_staged(changed, dropped)
 
     def join_traces(self) -> None:
         """Mark failures that repeat one of another file, in staged and stored files."""
-        changed = self._noted(find_repeats(self.connection, self.lake, self.files))
+        self._rewrite_staged(self._noted(find_repeats(self.connection, self.lake, self.files)), {})
+
+    def _rewrite_staged(self, changed: set[str], dropped: Mapping[str, int]) -> None:
+        """Write files anew that change, or lose rows: `dropped` says how many."""
+        condition = "file_row_number not in (select file_row_number from fl_drop where filename = $file)"
         for (name, day), files in self.files.items():
             for place, file in enumerate(files):
-                path = os.fspath(self.lake.staged(name, day, file).resolve())
-                if path in changed:
-                    files[place] = self._rewritten(TABLES[name], day, [path], file.rows)
+                path = staged_path(self.lake, name, day, file)
+                if path in changed or path in dropped:
+                    rows = file.rows - dropped.get(path, 0)
+                    kept = condition if path in dropped else "true"
+                    files[place] = self._rewritten(TABLES[name], day, [path], rows, kept)
 
     def _noted(self, found: list[RowChange]) -> set[str]:
         """Note what other files tell of staged and stored rows; return the staged files to rewrite."""
-        staged = {
-            os.fspath(self.lake.staged(name, day, file).resolve())
-            for (name, day), files in self.files.items()
-            for file in files
-        }
+        staged = set(staged_paths(self.lake, self.files))
         for one in found:
             if one.path in staged:
                 self.connection.execute(
@@ -120,9 +115,7 @@ class Commit:
     def run(self, stats: dict[date, Counter[str]], refused: dict[date, Counter[str]]) -> None:
         """Commit every table, day by day; after a crash between two days the next ingestion does the rest.
 
-        Args:
-            stats: counts of a day's events, added to those of its manifest.
-            refused: the same of refused lines.
+        `stats` and `refused` are counts of events and of refused lines, added to those of manifests.
         """
         own = {RAW_TRACES.name: stats, QUARANTINED_EVENTS.name: refused}
         for table, relation in _RELATIONS:
@@ -137,8 +130,7 @@ class Commit:
                 )
 
     def _gains(self, table: Table, relation: str) -> dict[date, Gain]:
-        content = "content"
-        sources = "list(distinct file_no)"
+        content, sources = "content", "list(distinct file_no)"
         if table not in _STAGED_AS_FILES:
             content, sources = hashed_sql(table), "[]::integer[]"
         if table is QUARANTINED_EVENTS:

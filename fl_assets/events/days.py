@@ -22,10 +22,7 @@ def with_neighbours(days: Iterable[date]) -> set[date]:
 class EventDays:
     """The days of a lake.
 
-    Args:
-        lake: Where the events are.
-        settings: Minimum of events, length of a window, retention.
-        is_usable: Whether a day's events may be analysed; else they do not count in windows of later days.
+    Events of a day that is not usable do not count in windows of later days.
     """
 
     def __init__(
@@ -59,9 +56,7 @@ class EventDays:
     def expire(self, analysed: date, *, today: date) -> list[date]:
         """Remove the raw events of days past retention and return these days.
 
-        Args:
-            analysed: The latest day whose sums are stored; it and later days keep their events.
-            today: Day that retention counts back from.
+        `analysed` is the latest day whose sums are stored: it and later days keep their events.
         """
         keep = self._settings.retention_days
         return self._lake.expire(min(today, analysed + timedelta(days=keep + 1)), keep) if keep else []

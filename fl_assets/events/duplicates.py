@@ -61,6 +61,21 @@ class ReplacedRows(dict[tuple[str, date], dict[str, Replaced]]):
         return self.setdefault((table, day), {}).setdefault(Path(path).name, Replaced())
 
 
+def staged_path(lake: Lake, table: str, day: date, file: LakeFile) -> str:
+    """Return the path of a staged file, as DuckDB calls it."""
+    return os.fspath(lake.staged(table, day, file).resolve())
+
+
+def staged_paths(lake: Lake, files: Files, table: Table | None = None) -> list[str]:
+    """Return the paths of staged files, of all tables or of one."""
+    return [
+        staged_path(lake, name, day, file)
+        for (name, day), found in files.items()
+        if table is None or name == table.name
+        for file in found
+    ]
+
+
 class Duplicates:
     """Finds the versions of events of one round that do not stay.
 
@@ -153,13 +168,7 @@ class Duplicates:
             source_file varchar, source_line bigint, filename varchar, file_row_number bigint,
             is_failure boolean, error varchar)""")
         for table, kind, failure in _EVENT_TABLES:
-            paths = [
-                os.fspath(self.lake.staged(name, day, file).resolve())
-                for (name, day), files in self.files.items()
-                if name == table.name
-                for file in files
-            ]
-            if paths:
+            if paths := staged_paths(self.lake, self.files, table):
                 self._execute(
                     f"""insert into fl_staged
                         select event_id, node_id, event_date, timestamp, {content_sql(kind)},

@@ -97,9 +97,6 @@ class DuckDBEngine:
         different content the first stored stays, within a round the earliest by time (see `duplicates.py`).
         The lake's lock is held for a round of ROUND_BYTES, then released for TURN_SECS.
 
-        Args:
-            progress: gets messages about what was done.
-
         Raises:
             IngestBusyError: another process held the ingestion lock for ten minutes.
             ForeignKeyError: the lake's pseudonyms were made with another key.
@@ -126,11 +123,8 @@ class DuckDBEngine:
     ) -> tuple[IngestReport, set[tuple[str, str]]]:
         """Ingest one round of pending files; return its report and the files that are left.
 
-        Args:
-            among: files, by kind and path, that the round before left; None for all. Files that arrived
-                meanwhile wait for the next call, so that this one ends.
-            mask_names: masks names of persons too.
-            report_progress: gets messages about what was done.
+        `among` are the files, by kind and path, that the round before left; None for all. Files that arrived
+        meanwhile wait for the next call, so that this one ends.
         """
         with self.lake.lock():
             self.lake.root.mkdir(parents=True, exist_ok=True)
@@ -173,11 +167,7 @@ class DuckDBEngine:
 
     @contextmanager
     def connect_alone(self, **options: Any) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Do what `connect` does with an instance of its own, whose cursors share its tables.
-
-        Args:
-            options: further settings of DuckDB.
-        """
+        """Do what `connect` does with an instance of its own, whose cursors share its tables."""
         with closing(self._start(**options)) as connection, self._spilling(connection):
             yield connection
 

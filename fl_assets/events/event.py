@@ -9,14 +9,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import orjson
 
+from fl_assets.events.formats.seam import RefusedReason
+from fl_assets.events.formats.values import names
 from fl_assets.events.redaction import KEY_SEPARATOR, UNREDACTABLE, pseudonym, redact_with_counts
 
-Reason = Literal[
+LineReason = Literal[
     "not_utf8",
     "nul_character",
     "line_too_long",
@@ -35,15 +37,9 @@ Reason = Literal[
     "damaged_file",
     "cannot_open",
     "over_limit",
-    "bad_json",
-    "bad_span",
-    "bad_record",
-    "unsupported_format",
-    "wrong_time_unit",
-    "before_start",
-    "not_used",
 ]
-"""Rules that a line can break; the last ones are those of `events/formats`."""
+Reason = Literal[LineReason, RefusedReason]
+"""Rules that a line or a file can break; the second are those of `events/formats`."""
 
 EXCERPT_CHARS = 200
 MAX_KEYS = 4096
@@ -52,17 +48,7 @@ MAX_DEPTH = 200
 _LONG_LINE = 16_384
 _EXCERPT_READ = 2000
 
-IDS = (
-    "event_id",
-    "trace_id",
-    "request_id",
-    "service",
-    "method",
-    "caused_by",
-    "log_id",
-    "session_id",
-    "node_id",
-)
+IDS = names("event_id trace_id request_id service method caused_by log_id session_id node_id")
 """Names: one that holds personal data gets a pseudonym, so that it still identifies."""
 TRACE_TEXTS = ("trace_id", "request_id", "service", "method", "error", "caused_by")
 TURN_TEXTS = ("log_id", "session_id", "user_query", "system_response")
@@ -163,16 +149,8 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _kind(value: Any) -> str:
-    names = {
-        dict: "object",
-        list: "array",
-        str: "text",
-        bool: "boolean",
-        int: "number",
-        float: "number",
-        type(None): "null",
-    }
-    return names[type(value)]
+    names = {dict: "object", list: "array", str: "text", bool: "boolean", int: "number", float: "number"}
+    return names.get(type(value), "null")
 
 
 def _event(value: dict[str, Any]) -> dict[str, Any]:
@@ -187,25 +165,14 @@ def _event(value: dict[str, Any]) -> dict[str, Any]:
     present = [name for name in _PAYLOADS.values() if value.get(name) is not None]
     if present != [_PAYLOADS[kind]]:
         raise _RuleError("payload_mismatch", f"{kind} with {' and '.join(present) or 'no payload'}")
-    name = present[0]
-    payload = value[name]
+    name, payload = present[0], value[present[0]]
     if not isinstance(payload, dict):
         raise _RuleError("wrong_type", f"{name} is a JSON {_kind(payload)}, not an object")
     times = [_time(value, "timestamp"), _time(payload, "timestamp")]
-    body: dict[str, Any] = dict(_payload(name, payload))
-    unknown = {
-        key: item for source in (value, payload) for key, item in source.items() if key not in _KNOWN_KEYS
-    }
-    body["metadata"] = {
-        **{key: _as_text(item) for key, item in unknown.items() if item is not None},
-        **_metadata(payload),
-    }
-    return {
-        "event_id": event_id,
-        "event_type": kind,
-        name: body,
-        "timestamp": next((time for time in times if time), None),
-    }
+    unknown = {key: item for key, item in (value | payload).items() if key not in _KNOWN_KEYS}
+    more = {key: _as_text(item) for key, item in unknown.items() if item is not None}
+    body = {**_payload(name, payload), "metadata": {**more, **_metadata(payload)}}
+    return {"event_id": event_id, "event_type": kind, name: body, "timestamp": times[0] or times[1]}
 
 
 def _payload(name: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -262,16 +229,11 @@ def parse_time(text: str) -> datetime | None:
         return None
     day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
     try:
-        time = datetime.fromisoformat(f"{day}T{hour}:{minute}:{'59' if second == '60' else second}").replace(
-            tzinfo=UTC
-        )
+        is_leap = second == "60"
+        time = datetime.fromisoformat(f"{day}T{hour}:{minute}:{'59' if is_leap else second}+00:00")
         offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-        time += (
-            timedelta(microseconds=int(fraction[1:7].ljust(6, "0")))
-            if second != "60"
-            else timedelta(seconds=1)
-        )
-        return time - (-offset if sign == "-" else offset)
+        rest = timedelta(seconds=1) if is_leap else timedelta(microseconds=int(fraction[1:7].ljust(6, "0")))
+        return time + rest - (-offset if sign == "-" else offset)
     except (ValueError, OverflowError):
         return None
 
@@ -321,10 +283,7 @@ def redact_event(
 ) -> tuple[bytes, Counter[str]]:
     """Redact an event value by value; return it with the number of values masked, by entity.
 
-    Args:
-        line: as `read_line` returns it.
-        secret: key of the pseudonyms that ids with personal data get.
-        redact: returns a redacted text, and the counts.
+    `line` is as `read_line` returns it, `secret` the key of the pseudonyms that ids with personal data get.
     """
     event, redaction = orjson.loads(line), _Redaction(secret, redact)
     event["event_id"] = redaction.name(event["event_id"])
@@ -376,12 +335,7 @@ FIRST_TELEMETRY = date(2020, 1, 1)
 
 
 def is_history(line: bytes, start: date) -> date | None:
-    """Return the day of an event that is older than the first day that is analysed; None for any other.
-
-    Args:
-        line: an event as `read_line` returns it.
-        start: first day that is analysed.
-    """
+    """Return the day of an event that is older than the first day that is analysed; None for any other."""
     event = orjson.loads(line)
     payload = event.get("execution_trace") or event.get("conversation_log") or {}
     time = parse_time(str(event.get("timestamp") or payload.get("timestamp")))

@@ -134,15 +134,9 @@ class TelemetryIndex:
                 found.append(source if kept < _KEPT_BYTES else replace(source, content=None))
             elif row is not None:
                 connection.execute("delete from files where kind = ? and path = ?", (kind, row["path"]))
-                now_is = {
-                    "kind": kind,
-                    "path": path,
-                    "size": status.st_size,
-                    "mtime_ns": status.st_mtime_ns,
-                    "ctime_ns": status.st_ctime_ns,
-                    "inode": status.st_ino,
-                }
-                _store(connection, [dict(row) | now_is])
+                size, mtime, ctime = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+                now_is = {"kind": kind, "path": path, "size": size, "mtime_ns": mtime, "ctime_ns": ctime}
+                _store(connection, [dict(row) | now_is | {"inode": status.st_ino}])
         found += [
             self._unopened(kind, path, reason, now)
             for kind, listing in listings.items()
@@ -204,10 +198,7 @@ class TelemetryIndex:
     def commit(self, results: Iterable[FileResult], days: Iterable[date], lake: Lake) -> None:
         """Record, after the lake's commit, how far files were read, and the events of changed days.
 
-        Args:
-            results: of each file that was read.
-            days: that the lake's commits changed.
-            lake: for their events and tokens.
+        `days` are those that the lake's commits changed.
         """
         met = self._clock().isoformat()
         with self._open() as connection:
@@ -283,12 +274,9 @@ class TelemetryIndex:
     def backlog(self, scan_secs: float = 20.0) -> Backlog:
         """Count the events that were not analysed yet, by day, in pending files and in the lake.
 
-        Args:
-            scan_secs: seconds to spend on counting files; counts are cached by file version.
+        Files are counted for `scan_secs` seconds; counts are kept by version of the file.
         """
         self._bring()
-        now = self._clock()
-        stop = now.timestamp() + scan_secs
         with self._open() as connection:
             sources = [source for source in self._pending(connection) if source.kind == "events"]
             cached = {
@@ -296,48 +284,54 @@ class TelemetryIndex:
                 for row in connection.execute("select * from scans where kind = 'events'")
             }
             days = {date.fromisoformat(row["day"]): row for row in connection.execute("select * from days")}
-        counts: list[tuple[Source, dict[str, int]]] = []
-        fresh, unscanned = [], 0
+        counted = self._counted(sources, cached, scan_secs)
+        waiting: dict[date, list[tuple[Source, int]]] = {}
+        for source, by_day in counted:
+            for day, number in by_day.items():
+                waiting.setdefault(date.fromisoformat(day), []).append((source, number))
+        of_days = (
+            _day_backlog(day, days.get(day), waiting.get(day, [])) for day in sorted({*waiting, *days})
+        )
+        found = tuple(filter(None, of_days))
+        return Backlog(sum(day.events for day in found), len(sources), found, len(sources) - len(counted))
+
+    def _counted(
+        self, sources: list[Source], cached: dict[tuple[Any, ...], str], scan_secs: float
+    ) -> list[tuple[Source, dict[str, int]]]:
+        """Count the events of files by day, until the time is up."""
+        now = self._clock()
+        stop = now.timestamp() + scan_secs
+        counts, fresh = [], []
         for source in sources:
-            text = cached.get((source.path, source.size, source.mtime_ns, source.offset))
-            if text is None and self._clock().timestamp() > stop:
-                unscanned += 1
-                continue
-            if text is None:
-                text = orjson.dumps(
-                    {
-                        day.isoformat(): number
-                        for day, number in sorted(count_by_day(source, now, self._settings).items())
-                    }
-                ).decode()
-                fresh.append(("events", source.path, source.size, source.mtime_ns, source.offset, text))
+            version = (source.path, source.size, source.mtime_ns, source.offset)
+            if (text := cached.get(version)) is None:
+                if self._clock().timestamp() > stop:
+                    continue
+                found = sorted(count_by_day(source, now, self._settings).items())
+                text = orjson.dumps({day.isoformat(): number for day, number in found}).decode()
+                fresh.append(("events", *version, text))
             counts.append((source, orjson.loads(text)))
         if fresh:
             with self._open() as connection:
                 connection.executemany("insert or replace into scans values (?, ?, ?, ?, ?, ?)", fresh)
-        waiting: dict[date, list[tuple[Source, int]]] = {}
-        for source, by_day in counts:
-            for day, number in by_day.items():
-                waiting.setdefault(date.fromisoformat(day), []).append((source, number))
-        found = []
-        for day in sorted({*waiting, *days}):
-            row, files = days.get(day), waiting.get(day, [])
-            stale = row is not None and row["token"] != row["analysed_token"]
-            if not files and not stale:
-                continue
-            stored = max(0, row["events"] - row["analysed_events"]) if row is not None and stale else 0
-            token = row["token"] if row is not None else "none"
-            if files:
-                parts = [
-                    token,
-                    *(
-                        f"{source.path}\0{source.size}\0{source.mtime_ns}\0{source.offset}\0{number}"
-                        for source, number in files
-                    ),
-                ]
-                token = hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
-            found.append(DayBacklog(day, stored + sum(number for _, number in files), token))
-        return Backlog(sum(day.events for day in found), len(sources), tuple(found), unscanned)
+        return counts
+
+
+def _day_backlog(day: date, row: sqlite3.Row | None, files: list[tuple[Source, int]]) -> DayBacklog | None:
+    """Return what waits of a day: events in files, and those stored since it was analysed, if any."""
+    is_stale = row is not None and row["token"] != row["analysed_token"]
+    if not files and not is_stale:
+        return None
+    stored = max(0, row["events"] - row["analysed_events"]) if row is not None and is_stale else 0
+    token = row["token"] if row is not None else "none"
+    if files:
+        parts = (
+            f"{source.path}\0{source.size}\0{source.mtime_ns}\0{source.offset}\0{number}"
+            for source, number in files
+        )
+        text = "\n".join([token, *parts])
+        token = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+    return DayBacklog(day, stored + sum(number for _, number in files), token)
 
 
 def _spots_of(file: BinaryIO, size: int) -> str:

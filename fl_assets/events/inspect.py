@@ -55,10 +55,7 @@ def inspect(
 ) -> Inspection:
     """Ingest a file or a folder of telemetry into a temporary folder; return what was found.
 
-    Args:
-        path: what to read; the name of a file's folder is its node, as in the telemetry folder.
-        settings: first day, longest line, names of nodes.
-        progress: gets messages about progress.
+    The name of a file's folder is its node, as in the telemetry folder.
     """
     with TemporaryDirectory(prefix="fl-inspect-") as name, _as_folder(path, Path(name)) as root:
         folder = Path(name) / "data"

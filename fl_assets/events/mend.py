@@ -25,11 +25,7 @@ _RAW_CONTROLS = re.compile("[\x01-\x1f]")
 
 
 def mended(line: bytes) -> tuple[bytes, int]:
-    """Return a line of JSON, repaired, and the number of values that were changed.
-
-    Args:
-        line: one line, with or without its line end.
-    """
+    """Return a line of JSON, repaired, and the number of values that were changed."""
     body = line.rstrip(b"\r\n")
     text = body.decode("utf-8", "replace")
     changed = 0

@@ -51,10 +51,6 @@ def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
     """Return lines of text: how much was not read, then each file with its first reason and a likely fix.
 
     What was left out on purpose comes last.
-
-    Args:
-        unread: by file, what was not read.
-        most: number of files to name.
     """
     if not unread:
         return []

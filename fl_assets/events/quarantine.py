@@ -105,15 +105,8 @@ def stage_refused(
 ) -> int:
     """Stage refused lines as `fl_bad`, each on the day of the last event before it in its file.
 
-    Args:
-        connection: with `fl_stage` and `fl_sources`.
-        lake: with what was refused before.
-        rows: refused lines.
-        fallback: by file, the day of a line without an event before it.
-        clean: redacts a text.
-
-    Returns:
-        How many there are that were not stored before.
+    `fallback` is the day of a line without an event before it, by file. Returns how many there are that were
+    not stored before.
     """
     given = [
         {name: getattr(row, name) for name in _SCHEMA.names}
@@ -153,9 +146,5 @@ def stage_refused(
 
 
 def lost_events(manifest: Manifest | None) -> int:
-    """Return how many events of a day were lost with refused lines.
-
-    Args:
-        manifest: of the day's `quarantined_events`.
-    """
+    """Return how many events of a day were lost with refused lines."""
     return int(manifest.stats.get("lost_events", manifest.rows)) if manifest else 0

@@ -68,16 +68,8 @@ def stage(
 ) -> tuple[int, ReplacedRows]:
     """Stage redacted rows in the table's relation, each id once.
 
-    Args:
-        connection: in which the relation is made.
-        lake: with the rows stored before.
-        side: which table.
-        rows: with a `timestamp` as text; one that cannot be read counts as `now`.
-        now: the time of ingestion.
-        start: first day that is analysed.
-
-    Returns:
-        How many rows were staged, and the stored rows that they replace.
+    A `timestamp` that cannot be read counts as `now`. Returns how many rows were staged, and the stored rows
+    that they replace.
     """
     dated = []
     for row in rows:

@@ -140,8 +140,7 @@ _STAGED = {"content": content_sql("either"), "id_hash": "hash(event_id)"}
 def staged_sql(events: str) -> str:
     """Return a SELECT of the rows of STAGE for events that are not suspect.
 
-    Args:
-        events: what `events_sql` returns, redacted, with `masked`.
+    `events` is what `events_sql` returns, redacted, with `masked`.
     """
     columns = ", ".join(f"{_STAGED.get(name, name)} as {name}" for name in STAGE.column_names)
     return f"select {columns} from {events} where not is_suspect"  # noqa: S608 - constants and names of our own only

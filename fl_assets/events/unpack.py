@@ -42,9 +42,7 @@ class BadPackingError(ValueError):
 def coding_of(start: bytes, *, is_packed: bool = False) -> str | None:
     """Return `gzip`, `zstd`, `framed_zstd`, `utf-16` or a name of `ROW_FILES`; None for anything else.
 
-    Args:
-        start: first bytes of the file, some 4 KiB.
-        is_packed: whether they were unpacked already.
+    `start` are its first bytes, some 4 KiB; `is_packed` says that they were unpacked already.
     """
     if start.startswith(b"\x1f\x8b"):
         return "gzip"
@@ -60,10 +58,7 @@ def coding_of(start: bytes, *, is_packed: bool = False) -> str | None:
 def blocks(file: BinaryIO, coding: str | None, size: int) -> Iterator[bytes]:
     """Yield a file's content in blocks of bounded size, unpacked and as UTF-8.
 
-    Args:
-        file: at its beginning.
-        coding: as `coding_of` returns it.
-        size: bytes of the file, which bound what it may unpack to.
+    `size`, the bytes of the file, bounds what it may unpack to.
 
     Raises:
         BadPackingError: after the last good block.

@@ -42,10 +42,7 @@ FORMATS: tuple[Format, ...] = _formats()
 def detect(name: str, head: bytes, own: tuple[Format, ...] = ()) -> Format | None:
     """Return the format of a file; None for the telemetrist's JSONL, or for none.
 
-    Args:
-        name: name of the file, without `.gz` or `.zst`.
-        head: its first `HEAD_BYTES`, decompressed.
-        own: formats of the user's mappings, which are tried first.
+    `head` are the file's first `HEAD_BYTES`, decompressed; `own` are the formats of the user's mappings.
     """
     if NATIVE.search(head):
         return DOCUMENT if DOCUMENT.matches(name, head) else None

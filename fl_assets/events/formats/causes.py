@@ -61,10 +61,6 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
     Of several below it, one with the same error is preferred, then the deepest, the last to end, the greatest
     id. Where spans are missing in between, a failed span with the same error (or a vague one) that encloses
     the other in time is taken to be above it. Spans whose parents form a cycle cause nothing.
-
-    Args:
-        places: every span of the trace, by id.
-        failed: those that failed, by id.
     """
     if len(failed) < 2:
         return {}

@@ -94,9 +94,7 @@ def score_of(value: Any) -> tuple[float | None, str]:
 def of_attributes(values: Mapping[str, Any], **about: Any) -> Evaluation:
     """Return the evaluation in the attributes of a `gen_ai.evaluation.result`.
 
-    Args:
-        values: the attributes.
-        about: further fields of the evaluation, among them its time.
+    `about` are further fields of the evaluation, among them its time.
 
     Raises:
         ValueError: as `Evaluation` does.

@@ -116,11 +116,7 @@ def turn_of(
 ) -> tuple[str, str] | None:
     """Return the user's last words and the assistant's answer; None without either, or for a tool call.
 
-    Args:
-        values: attributes of the span.
-        events: its events, in order.
-        is_agent: whether the span is an agent's run, in which tool calls are only steps.
-        is_open: whether a turn without an answer counts, which is then ''.
+    In an agent's run tool calls are only steps. An open turn counts without an answer, which is '' then.
     """
     said = list(_from_events(events))
     indexed = _indexed(values)

@@ -49,9 +49,7 @@ def node_of(span: Span, order: tuple[str, ...] = ()) -> str:
     A node is a place that stays. A random `service.instance.id`, a container's id as host name and a pod's
     name are new each time: with them one machine that runs an agent twelve times would count as twelve.
 
-    Args:
-        span: the span.
-        order: attributes to use instead, in order (`FEDERATED_LEARNING_NODE_ATTRIBUTES`), whatever they hold.
+    Attributes in `order` (`FEDERATED_LEARNING_NODE_ATTRIBUTES`) are used instead, whatever they hold.
     """
     if order:
         both = (span.resource, span.attributes)

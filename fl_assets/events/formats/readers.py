@@ -50,10 +50,7 @@ def entry_reader(
 def file_reader(of_file: SpansOfFile, noun: str = "spans", pages: str = "") -> Reader:
     """Return a format's `read`, from a function that needs all JSON values of a file to find spans.
 
-    Args:
-        of_file: yields spans with their lines, and a text for each that cannot be read.
-        noun: as of `span_reader`.
-        pages: as of `span_reader`.
+    It yields spans with their lines, and a text for each that cannot be read.
     """
     return lambda lines, options=DEFAULT_OPTIONS: events_of(_by_file(lines, of_file, noun, pages), options)
 

@@ -98,15 +98,8 @@ class Session:
     ) -> Span:
         """Return a span of the session.
 
-        Args:
-            span_id: its id.
-            operation: `execute_tool`, of a tool of the span's name, `chat` or `invoke_agent`.
-            name: its name.
-            times: start and end, nanoseconds since 1970, 0 where unknown.
-            error: text of its error.
-            status: by default `error` with an error, else `unset`.
-            parent_id: the span above it.
-            more: further attributes.
+        An `execute_tool` is of a tool of the span's name. The status is by default `error` with an error,
+        else `unset`; times are start and end, nanoseconds since 1970, 0 where unknown.
         """
         tool = {"gen_ai.tool.name": name} if operation == "execute_tool" else {}
         return Span(

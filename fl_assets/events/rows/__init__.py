@@ -46,9 +46,7 @@ ROW_FILES = {
 def row_file_of(start: bytes, *, is_packed: bool = False) -> str | None:
     """Return the kind of a file by its first bytes; None for text and anything else.
 
-    Args:
-        start: its first bytes, unpacked.
-        is_packed: whether they were unpacked, so that the file cannot seek.
+    What `is_packed` was unpacked, so that it cannot seek.
     """
     fitting = (kind for kind in ROW_FILES.values() if not (is_packed and kind.is_seekable))
     return next((kind.name for kind in fitting if kind.matches(start)), None)
