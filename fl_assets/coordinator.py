@@ -80,12 +80,15 @@ class FederatedLearningCoordinator:
         return cls()
 
     def latest_complete_day(self, progress: Callable[[str], None] | None = None) -> date:
-        """Pull yesterday, read new files, and return the last past day with events, else yesterday."""
+        """Pull yesterday, read new files, and return the last past day with events, else yesterday.
+
+        A day with a few stray events alone is passed over.
+        """
         yesterday = self._clock().astimezone(UTC).date() - timedelta(days=1)
         with redacted_errors():
             self.workspace.pull.days(self.workspace.sources, [yesterday], progress or (lambda _: None))
             self.workspace.intake.ingest(progress)
-        return max(self.workspace.days.with_events(yesterday), default=yesterday)
+        return self.workspace.days.latest(yesterday) or yesterday
 
     def run_learning_cycle(
         self, day: date | None = None, *, progress: Callable[[str], None] | None = None

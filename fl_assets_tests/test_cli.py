@@ -68,6 +68,18 @@ def test_json_is_for_machines(at_home):
     assert len(shown["playbooks"]) == shown["cycle"]["improvements_generated"]
 
 
+def test_a_day_with_a_stray_event_is_passed_over_and_that_is_said(at_home, tmp_path, monkeypatch):
+    after = LAST_DAY + timedelta(days=1)
+    telemetry = tmp_path / "more"
+    telemetry.mkdir()
+    (telemetry / "a.jsonl").write_bytes(call_line("stray", timestamp=f"{after}T00:05:00Z") + b"\n")
+    monkeypatch.setenv("FEDERATED_LEARNING_TELEMETRY_PATH", str(telemetry))
+    shown = run("cycle", "--if-new").stdout
+    assert f"Learning cycle of {LAST_DAY}: completed" in shown
+    assert f"{after}: 1 stray event; `fl-assets cycle --date {after}` analyses it all the same" in shown
+    assert "passed over" not in run("cycle", "--if-new", "--date", str(LAST_DAY)).stdout
+
+
 def test_too_few_events_are_exit_code_three_of_a_cycle_and_of_a_backfill(at_home, monkeypatch):
     monkeypatch.setenv("FEDERATED_LEARNING_MIN_EVENTS", "1000000")
     for words in (["cycle", "--date", str(LAST_DAY)], ["backfill", str(DAYS[0]), str(DAYS[1])]):

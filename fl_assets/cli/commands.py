@@ -63,7 +63,9 @@ def cycle(
         result = error.result
     except CycleFailedError as error:
         raise CommandError(str(error)) from error
-    show_cycle(cycle_view(coordinator.workspace, result), as_json=as_json, everything=verbose > 0)
+    yesterday = None if date_ else now_utc().date() - timedelta(days=1)
+    view = cycle_view(coordinator.workspace, result, later_until=yesterday)
+    show_cycle(view, as_json=as_json, everything=verbose > 0)
     if result.status == "insufficient_data":
         raise typer.Exit(TOO_FEW_EVENTS)
 

@@ -164,6 +164,9 @@ def _show_input(view: CycleView, *, everything: bool) -> None:
     days = f"{result.window_days} days to {result.day}" if result.window_days > 1 else str(result.day)
     say(f"Learning cycle of {result.day}: {result.status}")
     say_fact("events read", f"{result.events_processed:,} ({days})")
+    for day, events in view.passed_over.items():
+        few = f"{day}: {events:,} stray event{'s' if events != 1 else ''}"
+        say_fact("passed over", f"{few}; `fl-assets cycle --date {day}` analyses it all the same")
     if view.summarised:
         say_fact("summaries", f"of {view.summarised} nodes")
     if view.refused:

@@ -39,6 +39,8 @@ class CycleView:
     refused: Counter[str]
     """Refused summaries, by rule."""
     summaries_path: Path
+    passed_over: dict[date, int]
+    """Events of later days that hold strays alone, so that they were not taken for the latest."""
 
     @property
     def is_analysed(self) -> bool:
@@ -46,8 +48,11 @@ class CycleView:
         return self.result.status in ("completed", "gated")
 
 
-def cycle_view(space: "Workspace", result: LearningCycleResult) -> CycleView:
-    """Read a cycle's results."""
+def cycle_view(
+    space: "Workspace", result: LearningCycleResult, *, later_until: date | None = None
+) -> CycleView:
+    """Read a cycle's results; with `later_until`, also which later days up to it were passed over."""
+    later = [day for day in space.days.with_events(later_until) if day > result.day] if later_until else []
     day, status = result.day, result.status
     is_analysed = status in ("completed", "gated")
     playbooks = space.playbooks.of(day) if is_analysed else []
@@ -63,6 +68,7 @@ def cycle_view(space: "Workspace", result: LearningCycleResult) -> CycleView:
         summarised=len(space.summaries.nodes(day)),
         refused=Counter(one.rule for one in space.summaries.refusals()),
         summaries_path=space.settings.summaries_path,
+        passed_over={each: space.days.events_on(each) for each in later},
     )
 
 

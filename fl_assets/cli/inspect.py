@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fl_assets.cli.application import AsJson, CommandError, app
-from fl_assets.core.cycles import window_of
+from fl_assets.core.cycles import latest_worth, window_of
 from fl_assets.core.settings import FederatedLearningConfig
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ def _row(one: "InspectedFile") -> list[str]:
 
 
 def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfig) -> list[str]:
-    """Say what a cycle of the last day with events would do with these files alone."""
+    """Say what a cycle of the latest day would do with these files alone."""
     if not found.files:
         return ["a cycle would find no file here"]
-    if not found.days:
+    day = latest_worth(sorted(found.days), found.days.__getitem__, max_days=settings.max_window_days)
+    if day is None:
         return ["a cycle would find no event in these files"]
-    day = max(found.days)
     window = window_of(
         day,
         lambda each: found.days.get(each, 0),

@@ -4,12 +4,15 @@ What goes here: the window of a day with few events, the cron lines of an interv
 What does not: Dagster, clocks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from fl_assets.core.models import Mode
 from fl_assets.core.settings import DAY_SECS
+
+STRAY_SHARE = 0.01
+"""Share of a busy day's events below which a day is no day of telemetry."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,20 @@ def window_of(day: date, events_on: Callable[[date], int], *, required: int, max
         if events >= required:
             break
     return Window(tuple(reversed(days)), events, required, events_on(day))
+
+
+def latest_worth(days: Sequence[date], events_on: Callable[[date], int], *, max_days: int) -> date | None:
+    """Return the latest day of `days` (with events, oldest first) that is more than strays; None of no days.
+
+    Strays are fewer than STRAY_SHARE of the events of the busiest of the `max_days` days before: late files
+    and clocks that run ahead leave some on a day that has nothing else.
+    """
+    for day in reversed(days):
+        first = day - timedelta(days=max_days)
+        before = max((events_on(each) for each in days if first <= each < day), default=0)
+        if events_on(day) >= STRAY_SHARE * before:
+            return day
+    return None
 
 
 def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:

@@ -7,7 +7,7 @@ may be used (`playbooks/gate.py`).
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
-from fl_assets.core.cycles import Window, window_of
+from fl_assets.core.cycles import Window, latest_worth, window_of
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.lake import Lake
 
@@ -52,6 +52,12 @@ class EventDays:
     def with_events(self, until: date) -> list[date]:
         """Return the days up to `until` that the lake holds events of, oldest first."""
         return sorted({day for table in EVENT_TABLES for day in self._lake.days(table) if day <= until})
+
+    def latest(self, until: date) -> date | None:
+        """Return the latest day up to `until` with more than stray events; None of an empty lake."""
+        return latest_worth(
+            self.with_events(until), self.events_on, max_days=self._settings.max_window_days
+        )
 
     def expire(self, analysed: date, *, today: date) -> list[date]:
         """Remove the raw events of days past retention and return these days.

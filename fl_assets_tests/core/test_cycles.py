@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_assets.core.cycles import cron_lines, days_due, mode_of, window_of
+from fl_assets.core.cycles import cron_lines, days_due, latest_worth, mode_of, window_of
 
 DAY = date(2026, 11, 10)
 
@@ -30,6 +30,24 @@ def test_a_thin_day_takes_as_few_days_before_it_as_it_needs():
     assert found.days == (DAY - timedelta(days=2), DAY - timedelta(days=1), DAY)
     assert found.events == 1000
     assert found.is_sufficient
+
+
+@pytest.mark.parametrize(
+    ("counts", "back"),
+    [
+        ([], None),
+        ([5], 0),
+        ([1, 8595], 1),  # a clock that runs ahead
+        ([1, 0, 2, 8595], 3),
+        ([86, 8595], 0),  # few, and yet a day's telemetry
+        ([1, 0, 0, 0, 0, 0, 0, 0, 0, 8595], 0),  # the busy day is too long ago to tell
+        ([0, 1, 1, 1], 1),
+    ],
+)
+def test_the_latest_day_is_one_with_more_than_stray_events(counts, back):
+    events = {DAY - timedelta(days=place): count for place, count in enumerate(counts) if count}
+    found = latest_worth(sorted(events), events.__getitem__, max_days=7)
+    assert found == (None if back is None else DAY - timedelta(days=back))
 
 
 def test_a_window_never_exceeds_its_longest():
