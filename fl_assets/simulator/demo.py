@@ -77,10 +77,11 @@ class DemoFleet:
         self._demo, self._tally = demo, Tally()
         sizes = (fleet["days"], fleet["nodes"], fleet["events_per_day"], fleet["seed"])
         self.plan = plan_fleet(*sizes, end=end, more=(demo.harmless,))
-        rng = np.random.default_rng([fleet["seed"], 7])
+        rng, usual = np.random.default_rng([fleet["seed"], 7]), rates(self.plan)
         for failure, factor in demo.louder.items():
             for index, node in np.ndindex(len(self.plan.days), len(self.plan.nodes)):
-                _scale(self.plan, index, node, failure, factor, rng)
+                _scale(self.plan, index, node, failure, factor, usual, rng)
+        self._usual = rates(self.plan)
         damage = Damage()
         self._nodes = [
             NodeFiles(self.plan, node, self._tally, damage=damage, compression="mixed")
@@ -95,7 +96,7 @@ class DemoFleet:
             values: settings of each node on the day.
             out: folder of the cache; None for a day whose files are there, so that the next can follow.
         """
-        react(self.plan, index, values, self._demo.reactions)
+        react(self.plan, index, values, self._demo.reactions, self._usual)
         lines = 0
         for node in self._nodes:
             for file in (*node.day(index), *node.rest(index)):
@@ -109,28 +110,63 @@ class DemoFleet:
         return truth_of(self.plan, self._tally)
 
 
-def react(plan: FleetPlan, index: int, values: Values, reactions: Sequence[Reaction]) -> None:
-    """Change a day's planned failures by the settings of the nodes; the calls stay the same."""
+def rates(plan: FleetPlan) -> np.ndarray:
+    """Return how often each planted failure befalls the calls of its methods on each node, F × N, 0 to 1."""
+    found = np.zeros((len(plan.call_failures), len(plan.nodes)))
+    for kind in range(len(plan.call_failures)):
+        targets = _targets(plan, kind)
+        calls = plan.calls[:, :, targets].sum(axis=(0, 2))
+        found[kind] = plan.failures[kind][:, :, targets].sum(axis=(0, 2)) / np.maximum(1, calls)
+    return found
+
+
+def react(
+    plan: FleetPlan, index: int, values: Values, reactions: Sequence[Reaction], usual: np.ndarray
+) -> None:
+    """Change a day's planned failures by the settings of the nodes; the calls stay the same.
+
+    Args:
+        plan: changed in place.
+        index: of the day.
+        values: settings of each node on the day.
+        reactions: what they do.
+        usual: `rates` of the plan before any day reacted.
+    """
     rng = np.random.default_rng([plan.seed, 6, index])
     for reaction in reactions:
         for node, name in enumerate(plan.nodes):
             if reaction.key in values.get(name, {}):
-                _scale(plan, index, node, reaction.failure, reaction.factor, rng)
+                _scale(plan, index, node, reaction.failure, reaction.factor, usual, rng)
+
+
+def _targets(plan: FleetPlan, kind: int) -> list[int]:
+    return [METHOD_INDEX[target] for target in plan.call_failures[kind].targets]
 
 
 def _scale(
-    plan: FleetPlan, index: int, node: int, failure: str, factor: float, rng: np.random.Generator
+    plan: FleetPlan,
+    index: int,
+    node: int,
+    failure: str,
+    factor: float,
+    usual: np.ndarray,
+    rng: np.random.Generator,
 ) -> None:
-    """Multiply a failure's calls on a node's day by `factor`, on average."""
+    """Multiply a failure's calls on a node's day by `factor`, on average.
+
+    More of them are drawn by the node's usual rate, so that a day that had none by chance has some.
+    """
     kind = next(place for place, one in enumerate(plan.call_failures) if one.id == failure)
-    targets = [METHOD_INDEX[target] for target in plan.call_failures[kind].targets]
+    targets = _targets(plan, kind)
     failed = plan.failures[kind, index, node, targets]
     if factor <= 1:
         plan.failures[kind, index, node, targets] = rng.binomial(failed, factor)
         return
     free = _calls_that_succeed(plan, index, node)[targets]
-    share = np.minimum(MAX_RATE, (factor - 1) * failed / np.maximum(free, 1))
-    plan.failures[kind, index, node, targets] = failed + rng.binomial(free, share)
+    odds = usual[kind, node] / max(1 - usual[kind, node], 1 - MAX_RATE)
+    plan.failures[kind, index, node, targets] = failed + rng.binomial(
+        free, min(MAX_RATE, (factor - 1) * odds)
+    )
 
 
 def _calls_that_succeed(plan: FleetPlan, index: int, node: int) -> np.ndarray:

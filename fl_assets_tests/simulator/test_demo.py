@@ -1,11 +1,18 @@
 """The fleet of the demo: nodes do better or worse for what they run; one that was interrupted goes on."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
+import pytest
 
-from fl_assets.simulator.demo import Demo, DemoFleet, react
+from fl_assets.simulator.catalogue import METHOD_INDEX
+from fl_assets.simulator.demo import Demo, DemoFleet, rates, react
+from fl_assets.simulator.plan import FleetPlan
+from fl_assets.updates.canary import draw_nodes
+from fl_assets.updates.outcomes import judge
 from fl_assets.updates.policy import UpdatePolicy, load_policy
+from fl_assets.updates.trial import Trial
 from fl_assets_tests.conftest import texts_below
 
 END = date(2026, 11, 15)
@@ -26,7 +33,7 @@ def test_nodes_react_to_what_they_run_and_others_do_not():
     for reaction in demo.reactions:
         before, after = DemoFleet(demo, END), DemoFleet(demo, END)
         treated = after.plan.nodes[:15]
-        react(after.plan, 5, {node: {reaction.key: "any"} for node in treated}, demo.reactions)
+        react(after.plan, 5, {node: {reaction.key: "any"} for node in treated}, demo.reactions, rates(after.plan))
         counts = [
             [sum(failures(fleet, reaction.failure, node, 5) for node in part) for fleet in (before, after)]
             for part in (range(15), range(15, 30))
@@ -72,3 +79,61 @@ def test_its_policy_names_keys_that_its_agents_have(tmp_path):
     for rule in policy.keys:
         rule.check(present[rule.target])
     assert {one.key for one in (*demo.reactions, *demo.approvals)} <= set(present)
+
+
+def of_failure(plan: FleetPlan, failure: str, until: int) -> pd.DataFrame:
+    """The counts that a trial is judged by, a row per node and day up to the day with index `until`."""
+    kind = [one.id for one in plan.call_failures].index(failure)
+    targets = [METHOD_INDEX[target] for target in plan.call_failures[kind].targets]
+    days = slice(0, until + 1)
+    calls, failed = plan.calls[days], plan.failures[:, days]
+    frame = pd.DataFrame(
+        {
+            "node_id": np.tile(plan.nodes, until + 1),
+            "event_date": np.repeat(plan.days[days], len(plan.nodes)),
+            "failures": failed[kind][:, :, targets].sum(axis=2).ravel(),
+            "calls": calls[:, :, targets].sum(axis=2).ravel(),
+            "all_failures": (failed.sum(axis=(0, 3)) + plan.noise[:, days].sum(axis=0)).ravel(),
+            "all_calls": calls.sum(axis=2).ravel(),
+            "p95_ms": 100.0,
+        }
+    )
+    return frame[frame["all_calls"] > 0]
+
+
+def tried(fleet: DemoFleet, demo: Demo, key: str, approved: int) -> tuple[str, int]:
+    """Try a change that is approved after the day with index `approved`: its end, and the index of that day.
+
+    As the product does it, with the plan's failures in the place of what sessions ended with.
+    """
+    plan, usual = fleet.plan, rates(fleet.plan)
+    (failure,) = (one.failure for one in demo.reactions if one.key == key)
+    counts = of_failure(plan, failure, approved)
+    affected = sorted(set(counts.loc[counts["failures"] > 0, "node_id"]))
+    released = plan.days[approved + 1]
+    nodes = draw_nodes(b"draw", f"{key} {released}", affected, share=demo.canary_share, minimum=3)
+    everyone, stage, treated, since = {*nodes.half, *nodes.rest}, "canary", nodes.canary, released
+    for index in range(approved + 1, len(plan.days)):
+        react(plan, index, {node: {key: "any"} for node in treated}, demo.reactions, usual)
+        rest = tuple(sorted(everyone - {*treated}))
+        trial = Trial(key, treated, rest, released_on=released, stage=stage, since=since)
+        counts, day = of_failure(plan, failure, index), plan.days[index]
+        found = judge(counts, trial, day=day, max_days=demo.max_canary_days, interval=False).finding
+        if found == "safe":
+            stage, treated, since = "half", nodes.half, day + timedelta(days=1)
+        elif found != "wait":
+            return found, index
+    return "wait", len(plan.days)
+
+
+@pytest.mark.parametrize("later", range(10))
+def test_whatever_day_it_ends_on_a_change_is_promoted_and_one_taken_back(later):
+    demo = Demo.load()
+    fleet = DemoFleet(demo, END + timedelta(days=later))
+    found, day = tried(fleet, demo, demo.approvals[0].key, demo.first_approval_after_days - 1)
+    assert found == "better"
+    found, day = tried(fleet, demo, demo.approvals[1].key, day)
+    assert found == "worse"
+    assert day < len(fleet.plan.days) - 1, "the last day is not the only one that shows it"
+    for planted in ("expired-token-on-one-node", demo.harmless.id):
+        assert sum(failures(fleet, planted, node, -1) for node in range(30)) > 10
