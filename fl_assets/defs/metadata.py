@@ -25,7 +25,9 @@ PREVIEW_CHARS = 160
 """A page 1280 pixels wide leaves some 60 characters to all columns of a table: use four at most, numbers
 first and the text, which may wrap, last."""
 _UNBREAKABLE = re.compile(r"\S{25,}")
-"""Text, such as JSON without blanks, that would make a table too wide; blanks are added after its commas."""
+"""Text, such as JSON without blanks, that would make a table too wide; blanks are added where JSON may have
+them."""
+_MAY_BREAK = re.compile(r'(,|":|[{\[](?=["{\[]))')
 OWNERS = ["team:feedback-loop"]
 TAGS = {"domain": "federated-learning"}
 FRESHNESS = dg.FreshnessPolicy.cron(deadline_cron="0 3 * * *", lower_bound_delta=timedelta(hours=24))
@@ -145,7 +147,7 @@ def _cell(value: Any) -> str | int | float | bool:
     if value is None:
         return ""
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    text = _UNBREAKABLE.sub(lambda found: found[0].replace(",", ", "), text)
+    text = _UNBREAKABLE.sub(lambda found: _MAY_BREAK.sub(r"\1 ", found[0]), text)
     return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
 
 

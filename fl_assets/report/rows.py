@@ -5,7 +5,7 @@ What goes here: queries that only the report needs. What does not: building the 
 
 import os
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.days import EventDays
@@ -18,6 +18,7 @@ from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.nodes import SERIES_DAYS
 from fl_assets.patterns.store import left_out
 from fl_assets.report.records import ReportRows
+from fl_assets.report.words import visible, with_code
 
 _CYCLE = """
     select * from learning_cycles where event_date = $day
@@ -47,10 +48,15 @@ _FAILURES_BY_NODE = """
     where pattern_members.event_date = $day and found.event_date between $from_day and $day
     group by all having sum(failures) > 0 order by all"""
 
-_STEPS = """
-    with titles as (
-        select improvement_id, max_by(title, event_date) as title from playbooks
-        where event_date <= $day group by improvement_id)
+_LATEST_EXAMPLES = """
+    with latest as (select max(event_date) as day from pattern_examples where event_date <= $day)
+    select family_id, message from pattern_examples where not succeeded
+        and event_date = (select day from latest)"""
+_TITLES = """
+    select improvement_id, max_by(title, event_date) as title from playbooks
+    where event_date <= $day group by improvement_id"""
+_STEPS = f"""
+    with titles as ({_TITLES})
     select event_date, decision_id, improvement_id, coalesce(title, remedy_id) as title, remedy_id, verdict,
         action, effect, effect_low, effect_high, reason
     from update_outcomes left join titles using (improvement_id)
@@ -140,6 +146,23 @@ class ReportReader:
         """Return `pattern_id, node_id, failures` of a day's window."""
         first = self._days.window(day).days[0]
         return self._warehouse.rows(_FAILURES_BY_NODE, {"day": day, "from_day": first})
+
+    def titles(self, day: date, of: Literal["pattern", "family"] = "pattern") -> dict[str, str]:
+        """Return the template of each pattern or family, with the status code of its latest examples."""
+        messages: dict[str, list[str]] = {}
+        for row in self._warehouse.rows(_LATEST_EXAMPLES, {"day": day}):
+            messages.setdefault(row["family_id"], []).append(row["message"])
+        table = "failure_patterns" if of == "pattern" else "failure_families"
+        return {
+            row[f"{of}_id"]: with_code(visible(row["template"]), messages.get(row["family_id"], ()))
+            for row in self._warehouse.read_day(table, day)
+        }
+
+    def playbook_titles(self, day: date) -> dict[str, str]:
+        """Return the latest title of each playbook up to a day, by its id."""
+        return {
+            row["improvement_id"]: row["title"] for row in self._warehouse.rows(_TITLES, {"day": day})
+        }
 
     def _from_lake(self, table: str, day: date, sql: str) -> list[dict[str, Any]]:
         files = [os.fspath(path.resolve()) for path in self._lake.files(table, [day])]

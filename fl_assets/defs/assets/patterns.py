@@ -4,7 +4,7 @@ What goes here: the wiring of `sums/` and `patterns/`. What does not: grouping, 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -28,6 +28,7 @@ from fl_assets.patterns.calibration import reliability
 from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.grouping import load_corrections
 from fl_assets.patterns.store import MAX_MESSAGES
+from fl_assets.playbooks.wording import contrast_text, cure_text
 
 GROUP = "patterns"
 TOP = 30
@@ -119,7 +120,10 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             )
         for each in window.days:
             space.index.mark_analysed(each, space.lake.content_of(each))
-        shown = found.patterns.to_dict("records")
+        titles = space.report.titles(day)
+        shown = [
+            row | {"template": titles[row["pattern_id"]]} for row in found.patterns.to_dict("records")
+        ]
         failing = [row for row in shown if row["failures"]]
         sums = {
             "failing": len(failing),
@@ -150,22 +154,33 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-KNOWLEDGE = {
-    "pattern_consequences": (
-        ("failures", "recovered_rate", "risk_ratio", "family_id"),
-        "nothing failed, so there is nothing that a failure could have cost",
-    ),
+def _cost(row: Mapping[str, Any]) -> dict[str, Any]:
+    with_it, without = row["ends"], row["ends_without"]
+    return {
+        "failures": row["failures"],
+        "later succeed": f"{row['recovered_rate']:.0%}",
+        "end badly": f"{row['bad_ends'] / with_it:.0%}, {row['bad_ends_without'] / without:.0%} without"
+        if with_it and without
+        else "not known",
+    }
+
+
+KNOWLEDGE: dict[str, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], str]] = {
+    "pattern_consequences": (_cost, "nothing failed, so there is nothing that a failure could have cost"),
     "pattern_contrasts": (
-        ("rate_with", "rate_without", "name"),
+        lambda row: {"what is different": contrast_text(row)},
         "no argument or attribute tells the calls that fail from those that succeed",
     ),
-    "pattern_examples": (("method", "message"), "nothing failed on this day"),
+    "pattern_examples": (
+        lambda row: {"call": f"{row['method']}{' (succeeded)' if row['succeeded'] else ''}"},
+        "nothing failed on this day",
+    ),
     "pattern_cures": (
-        ("help_rate", "base_rate", "change"),
+        lambda row: {"what worked": cure_text(row)},
         "nothing that was done after a failure worked better than anything else",
     ),
 }
-"""By table of what the fleet knows: the columns shown, and the reason why a day has no rows."""
+"""By table of what the fleet knows: its row as the UI shows it, and the reason why a day has none."""
 KNOWLEDGE_SPECS = [
     table_spec(name, GROUP, deps=[failure_patterns, SPECS["evaluations"]]) for name in KNOWLEDGE
 ]
@@ -186,11 +201,20 @@ def fleet_knowledge(
     space = workspace.open()
     for day in sound_days(context, space):
         known = space.patterns.knowledge(day, space.days.window(day), space.settings.min_nodes)
-        for name, (columns, nothing) in KNOWLEDGE.items():
-            rows: pd.DataFrame = getattr(known, name.removeprefix("pattern_"))
-            count = space.warehouse.replace(name, day, rows.assign(event_date=day))
-            shown = {"first": preview(rows.head(PREVIEW_ROWS).to_dict("records"), columns)}
-            report_day(context, day, name, count, shown, nothing=nothing)
+        stored = {
+            name: space.warehouse.replace(
+                name, day, getattr(known, name.removeprefix("pattern_")).assign(event_date=day)
+            )
+            for name in KNOWLEDGE
+        }
+        fails = space.report.titles(day, "family")
+        for name, (line, nothing) in KNOWLEDGE.items():
+            rows = getattr(known, name.removeprefix("pattern_")).head(PREVIEW_ROWS).to_dict("records")
+            table = [
+                {**line(row), "what fails": row.get("message") or fails[row["family_id"]]} for row in rows
+            ]
+            shown = {"first": preview(table, tuple(table[0]))} if table else {}
+            report_day(context, day, name, stored[name], shown, nothing=nothing)
     for name in KNOWLEDGE:
         yield dg.MaterializeResult(asset_key=dg.AssetKey(name))
 

@@ -25,5 +25,7 @@ def raw_event_retention(context: dg.AssetExecutionContext, workspace: WorkspaceR
     space = workspace.open()
     for day in space.gate.sound_days(days_of(context.partition_keys)):
         removed = space.days.expire(day, today=now_utc().date())
-        named = ", ".join(map(str, removed)) or "none"
+        kept = space.settings.retention_days
+        why = f"older than {kept} days" if kept else "FEDERATED_LEARNING_RETENTION_DAYS is 0: kept forever"
+        named = ", ".join(map(str, removed)) or f"none ({'no day is ' if kept else ''}{why})"
         report_day(context, day, "raw_event_retention", len(removed), {"days_removed": named})

@@ -22,7 +22,7 @@ from fl_assets.events.redaction.errors import without_secrets
 
 GROUP = "telemetry"
 PREVIEWS = {
-    "raw_traces": ("node_id", "method", "success", "error"),
+    "raw_traces": ("node_id", "method", "outcome"),
     "conversation_logs": ("node_id", "user_query", "system_response"),
     "quarantined_events": ("reason", "detail", "excerpt"),
     "error_records": ("record_id", "target_service", "error_type"),
@@ -101,10 +101,10 @@ def _day_stats(stats: Mapping[str, float]) -> dict[str, Any]:
 def _not_read(report: IngestReport) -> dict[str, Any]:
     """Return what this run did not read, of whatever day."""
     rows = [
-        {"events": one.events, "reason": one.reason, "file": f"{one.path}: {one.fix}"}
+        {"events": one.events, "file": f"{one.path}: {one.reason.replace('_', ' ')}; {one.fix}"}
         for one in report.unread
     ]
-    columns = ("events", "reason", "file")
+    columns = ("events", "file")
     numbers_of = {"files_not_read_in_this_run": report.ignored, "events_lost_in_this_run": report.lost_events}
     return numbers_of | ({"not_read_in_this_run": preview(rows, columns, limit=20)} if rows else {})
 
@@ -112,6 +112,10 @@ def _not_read(report: IngestReport) -> dict[str, Any]:
 def _sample(engine: Engine, table: str, day: date) -> list[dict[str, Any]]:
     """Return a day's first rows; none if a file cannot be read, which `lake_matches_manifest` reports."""
     try:
-        return engine.sample(table, day).to_pylist()
+        rows = engine.sample(table, day).to_pylist()
     except duckdb.Error:
         return []
+    if table != "raw_traces":
+        return rows
+    silent = {True: "succeeded", False: "failed without a text"}
+    return [row | {"outcome": row["error"] or silent[row["success"]]} for row in rows]

@@ -30,7 +30,7 @@ from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 from fl_assets.updates.answers import AnswerError, answer
 from fl_assets.updates.decide import in_words
-from fl_assets.updates.history import fold, lessons
+from fl_assets.updates.history import MACHINE, fold, lessons
 from fl_assets.updates.lessons import learn
 from fl_assets.updates.proposals import answer_config, can_be_answered, proposal
 from fl_assets.updates.rollout import carry_out_day, open_releases
@@ -70,11 +70,12 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         found = judge_day(space.updates, day, clock=now_utc)
         rows = space.warehouse.replace_records("update_outcomes", day, found)
         learned = learn(lessons(open_releases(space.updates).rollouts().values()))
+        titles = space.report.playbook_titles(day)
         table = [
             {
                 "id": one["decision_id"][:SHORT_ID],
                 "verdict": f"{_verdict(one)}; failures {_effect(one)}",
-                "why": one["reason"],
+                "what and why": f"{titles.get(one['improvement_id'], one['target'])}: {one['reason']}",
             }
             for one in found
         ]
@@ -85,7 +86,7 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
         shown: dict[str, Any] = {
             **counts(row["verdict"] for row in found),
             **pictures(rates=before_and_after(found)),
-            "trials": preview(table, ("id", "verdict", "why"), limit=len(table)),
+            "trials": preview(table, ("id", "verdict", "what and why"), limit=len(table)),
             "remedies": preview(scores, ("remedy", "helpful", "harmful", "inconclusive", "helps")),
         }
         report_day(context, day, "update_outcomes", rows, shown, nothing=NO_TRIAL)
@@ -187,17 +188,23 @@ def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspac
             continue
         found = carry_out_day(space.updates, day, clock=now_utc)
         rows = space.warehouse.replace_records("applied_updates", day, found)
+        titles = space.report.playbook_titles(day)
         table = [
             {
                 "id": row["decision_id"][:SHORT_ID],
-                "status": row["status"],
-                "why": f"{row['decided_by']}: {row['reason']}" if row["decided_by"] else row["reason"],
+                "status": f"{row['status']}{_by(row['decided_by'])}",
+                "what and why": f"{titles.get(row['improvement_id'], row['target'])}: {row['reason']}",
             }
             for row in found
         ]
         shown: dict[str, Any] = {
             **counts(row["status"] for row in found),
-            "updates": preview(table, ("id", "status", "why"), limit=len(table)),
+            "updates": preview(table, ("id", "status", "what and why"), limit=len(table)),
         }
         nothing = "no decision of this day asks for a change that could be carried out"
         report_day(context, day, "applied_updates", rows, shown, nothing=nothing)
+
+
+def _by(who: str) -> str:
+    """Return who decided, where it was a person."""
+    return f" by {who}" if who and who != MACHINE else ""
