@@ -88,7 +88,13 @@ def rollback(
     from fl_assets.workspace import Workspace
 
     if re.fullmatch(r"[0-9a-f]+", what) is None:  # ids of decisions are hex
-        roll_back_adapter(what, to=to, allow_rollback=allow_rollback, reason=reason)
+        try:
+            roll_back_adapter(what, to=to, allow_rollback=allow_rollback, reason=reason)
+        except CommandError as error:
+            if "/" in what:
+                raise
+            message = f"{what!r} is no id of a decision (`fl-assets updates` lists them); as adapter: {error}"
+            raise CommandError(message) from error
         return
     space = Workspace(FederatedLearningConfig.from_env())
     try:

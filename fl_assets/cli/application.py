@@ -6,8 +6,11 @@ Dagster is imported only by commands that need it, so that `--help` is quick.
 import atexit
 import gc
 import getpass
+import io
 import resource
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,8 +114,11 @@ def main() -> None:
     from fl_assets.infra.errors import LakeError
     from fl_assets.infra.result_files import ResultFileError
 
+    for stream in (sys.stdout, sys.stderr):  # no sign that a locale lacks ends a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        with redacted_errors():
+        with redacted_errors(), _files_in_words():
             app()
     except KeyboardInterrupt:
         fail("interrupted")
@@ -129,6 +135,18 @@ def main() -> None:
         WarehouseFileError,
     ) as error:
         fail(str(error))
+
+
+@contextmanager
+def _files_in_words() -> Iterator[None]:
+    """Say which file cannot be used and why, without the number of the error."""
+    try:
+        yield
+    except OSError as error:
+        if type(error).__module__ != "builtins" or not error.filename or not error.strerror:
+            raise
+        message = f"{error.filename}: {error.strerror}"
+        raise CommandError(message) from error
 
 
 def user() -> str:

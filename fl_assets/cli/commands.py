@@ -4,6 +4,7 @@ What does not go here: running a cycle (`coordinator.py`), printing (`console.py
 answers (`answers.py`, `adapters.py`), for serving the UI (`server.py`) and for nodes (`nodes.py`).
 """
 
+import errno
 import shlex
 from datetime import date, timedelta
 from pathlib import Path
@@ -180,13 +181,22 @@ def report(
 ) -> None:
     """Write a day's report as one HTML page and print its summary.
 
+    In a folder that can only be read, the page stays as its cycle wrote it.
+
     Example: fl-assets report --date 2026-11-20 --open
     """
     from fl_assets.cli.console import show_report
-    from fl_assets.report.page import write_report
+    from fl_assets.report.page import report_paths, write_report
 
     space, content = report_of(date_)
-    page, twin = write_report(space.settings.reports_path, content)
+    folder = space.settings.reports_path
+    page, twin = report_paths(folder, content.day)
+    try:
+        write_report(folder, content)
+    except OSError as error:
+        is_there = page.exists() and twin.exists()
+        if not is_there or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
     show_report(content, page, twin, as_json=as_json)
     if open_:
         typer.launch(page.resolve().as_uri())

@@ -186,6 +186,8 @@ def _show_findings(view: CycleView, *, everything: bool) -> None:
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(failing.items()))
     stopped = f"; {gone} others of the last 14 days have stopped" if gone else ""
     say_fact("patterns found", f"{failing.total()} failing ({states}){stopped}")
+    if view.too_few_nodes:
+        say_fact("too few nodes", view.too_few_nodes)
     (show_playbooks if everything else show_top_playbooks)(view.playbooks)
     if view.result.status == "gated":
         say(f"Gated: {view.result.reason}")

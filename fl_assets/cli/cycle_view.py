@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fl_assets.core.models import LearningCycleResult, Playbook
 from fl_assets.events.outcome import Unread
+from fl_assets.report.words import too_few_nodes
 from fl_assets.sources.pull import Pulled
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class CycleView:
     refused: Counter[str]
     """Refused summaries, by rule."""
     summaries_path: Path
+    too_few_nodes: str
+    """What to do where fewer nodes report than a pattern must be on, or ''."""
     passed_over: dict[date, int]
     """Events of later days that hold strays alone, so that they were not taken for the latest."""
 
@@ -56,9 +59,12 @@ def cycle_view(
     day, status = result.day, result.status
     is_analysed = status in ("completed", "gated")
     playbooks = space.playbooks.of(day) if is_analysed else []
+    patterns = space.warehouse.read_day("failure_patterns", day) if is_analysed else []
+    reporting = max((row["nodes_reporting"] for row in patterns), default=0)
     return CycleView(
         result=result,
-        patterns=space.warehouse.read_day("failure_patterns", day) if is_analysed else [],
+        patterns=patterns,
+        too_few_nodes=too_few_nodes(reporting, space.settings.min_nodes),
         playbooks=sorted(playbooks, key=lambda one: one.rank),
         decisions=space.warehouse.read_day("update_decisions", day) if status == "completed" else [],
         files=_files(space, day),

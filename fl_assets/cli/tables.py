@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-TEXTS = frozenset({"playbook", "held because", "reason", "failure", "why", "rollback plan", "target"})
+TEXTS = frozenset({"playbook", "held because", "reason", "failure", "why", "rollback plan", "target", "file"})
 """Columns whose text may take several lines on a terminal."""
 EXTRAS = ("14 days", "class", "category", "state", "done")
 """Columns that are left out, in this order, when a line is too short for them."""

@@ -55,9 +55,7 @@ class EventDays:
 
     def latest(self, until: date) -> date | None:
         """Return the latest day up to `until` with more than stray events; None of an empty lake."""
-        return latest_worth(
-            self.with_events(until), self.events_on, max_days=self._settings.max_window_days
-        )
+        return latest_worth(self.with_events(until), self.events_on, max_days=self._settings.max_window_days)
 
     def expire(self, analysed: date, *, today: date) -> list[date]:
         """Remove the raw events of days past retention and return these days.

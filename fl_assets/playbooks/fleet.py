@@ -169,6 +169,7 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     subject, raw = row["subject"], str(row["name"])
     found = f"{subject} {row['change']}"
     value = shown_value({"kind": subject, "value": row["value"]})
+    value = _AS.get(value, value) if subject == "type" else value
     may_be_said = {
         "format changed to": value.startswith("`"),
         "value changed to": bool(safe_name(str(row["value"]), "")),

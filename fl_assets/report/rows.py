@@ -55,8 +55,10 @@ _LATEST_EXAMPLES = """
 _TITLES = """
     select improvement_id, max_by(title, event_date) as title from playbooks
     where event_date <= $day group by improvement_id"""
-_STEPS = f"""
-    with titles as ({_TITLES})
+_STEPS = """
+    with titles as (
+        select improvement_id, max_by(title, event_date) as title from playbooks
+        where event_date <= $day group by improvement_id)
     select event_date, decision_id, improvement_id, coalesce(title, remedy_id) as title, remedy_id, verdict,
         action, effect, effect_low, effect_high, reason
     from update_outcomes left join titles using (improvement_id)
@@ -160,9 +162,7 @@ class ReportReader:
 
     def playbook_titles(self, day: date) -> dict[str, str]:
         """Return the latest title of each playbook up to a day, by its id."""
-        return {
-            row["improvement_id"]: row["title"] for row in self._warehouse.rows(_TITLES, {"day": day})
-        }
+        return {row["improvement_id"]: row["title"] for row in self._warehouse.rows(_TITLES, {"day": day})}
 
     def _from_lake(self, table: str, day: date, sql: str) -> list[dict[str, Any]]:
         files = [os.fspath(path.resolve()) for path in self._lake.files(table, [day])]

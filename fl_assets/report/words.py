@@ -93,6 +93,7 @@ def summary_of(
     carried = sum(row["action"] in ("apply", "canary") for row in rows.decisions)
     undone = sum(row["action"] == "rolled_back" for row in rows.outcomes)
     is_gated = status == "gated"
+    too_few = too_few_nodes(max((one.nodes_reporting for one in failing), default=0), rows.min_nodes)
     sentences = (
         (not failing, lambda: "Nothing that was reported failed."),
         (failing, lambda: _of_patterns(failing, rows.min_nodes)),
@@ -101,6 +102,7 @@ def summary_of(
         (ready and ready[0].headline, lambda: f"It answers this: {ready[0].headline}"),
         (incidents, lambda: _of_incidents(incidents)),
         (held, lambda: _of_held(held, playbooks, rows.threshold)),
+        (too_few, lambda: f"{too_few[0].upper()}{too_few[1:]}."),
         (is_gated, lambda: "The gate stopped this cycle: nothing was decided and nothing was changed."),
         (not is_gated and carried, lambda: f"{_count(carried, 'change')} to be carried out."),
         (undone, lambda: f"{_count(undone, 'update')} rolled back."),
@@ -109,6 +111,18 @@ def summary_of(
         (quality.silent, lambda: _of_silent(quality.silent)),
     )
     return tuple(sentence() for applies, sentence in sentences if applies)
+
+
+def too_few_nodes(reporting: int, minimum: int) -> str:
+    """Say what to do where fewer nodes report than a pattern must be on; '' where there are enough."""
+    if not 0 < reporting < minimum:
+        return ""
+    report = "1 node reports" if reporting == 1 else f"{reporting} nodes report"
+    return (
+        f"only {report}, and nothing is acted on that fewer than {minimum} have: see that each machine or "
+        "deployment names itself (docs/formats.md), or set FEDERATED_LEARNING_MIN_NODES=1, so that "
+        "users or sessions count instead"
+    )
 
 
 def _of_patterns(failing: Sequence[PatternLine], min_nodes: int) -> str:

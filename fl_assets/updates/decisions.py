@@ -95,7 +95,9 @@ def cycle_result(stores: UpdateStores, day: date) -> tuple[CycleStatus, str, dic
     if broken:
         titles = {playbook.improvement_id: playbook.title for playbook in stored}
         first = broken[0].model_copy(update={"subject": titles.get(broken[0].subject, broken[0].subject)})
-        return status, f"{first}{f' (and {len(broken) - 1} more)' if len(broken) > 1 else ''}", counts
+        held = len({one.subject for one in broken} & titles.keys())
+        before = f"{held} playbooks are held back, the first by " if held > 1 else ""
+        return status, f"{before}{first}", counts
     ready = sum(not playbook.held_because for playbook in stored)
     applied = stores.warehouse.read_day("applied_updates", day)
     done = [row["category"] for row in applied if row["status"] in ("canary", "applied")]

@@ -1,5 +1,6 @@
 """What somebody at a terminal meets: searching, shortened output, folders that are only read, taken ports."""
 
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from fl_assets import cli, coordinator
-from fl_assets.cli.application import CommandError, check_address_space, one_of, parse_day
+from fl_assets.cli.application import CommandError, check_address_space, main, one_of, parse_day
 from fl_assets.cli.console import TOP, show_json
 from fl_assets.cli.help_page import SECTIONS
 from fl_assets.cli.processes import ServeError, check_port, serve
@@ -84,6 +85,46 @@ def test_reading_needs_no_right_to_write(at_home, monkeypatch):
     pattern = at_home.workspace.warehouse.read_day("failure_patterns", LAST_DAY)[0]["pattern_id"]
     assert run("explain", pattern).exit_code == 0
     assert texts_below(at_home.config.data_path) == before
+
+
+def test_a_report_that_cannot_be_written_again_is_told_from_the_page_that_is_there(at_home, monkeypatch):
+    def refuse(*_given):
+        raise OSError(errno.EROFS, "Read-only file system", "/data/reports")
+
+    page = str(at_home.config.reports_path / f"{LAST_DAY}.html")
+    assert page in run("report").stdout
+    monkeypatch.setattr("fl_assets.report.page.write_report", refuse)
+    assert page in run("report").stdout
+    at_home.config.reports_path.rename(at_home.config.data_path / "away")
+    with pytest.raises(OSError, match="Read-only"):
+        run("report")
+
+
+def test_a_file_that_cannot_be_used_is_named_without_the_number_of_the_error(monkeypatch, capsys):
+    def refuse():
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/data/.lock")
+
+    monkeypatch.setattr("fl_assets.cli.application.app", refuse)
+    with pytest.raises(SystemExit):
+        main()
+    assert "error: /srv/data/.lock: Permission denied" in capsys.readouterr().err
+
+
+def test_a_terminal_of_another_encoding_gets_what_it_can_show(at_home):
+    shown = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "fl_assets.cli", "patterns"],
+        capture_output=True,
+        check=True,
+        timeout=300,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+    )
+    assert b"failures" in shown.stdout
+    assert shown.stdout.isascii()
+
+
+def test_what_is_neither_a_decision_nor_an_adapter_is_called_so(at_home):
+    with pytest.raises(CommandError, match=r"'typo' is no id of a decision .*; as adapter: typo is not"):
+        run("rollback", "typo", "--reason", "why")
 
 
 def test_an_ambiguous_beginning_lists_what_it_matches():

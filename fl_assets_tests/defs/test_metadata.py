@@ -20,11 +20,10 @@ def test_json_without_blanks_may_break_and_short_lists_stay_as_they_are():
 
 def least_width(table: dg.TableMetadataValue) -> int:
     """The letters of a table's columns when all their texts are wrapped, at blanks and after hyphens."""
-    names = [column.name for column in table.schema.columns]
-    words = {
-        name: [word for cell in (name, *(str(row.data[name]) for row in table.records)) for word in re.split(r"\s|(?<=-)", cell)]
-        for name in names
-    }  # fmt: skip
+    words = {}
+    for name in (column.name for column in table.schema.columns):
+        text = "\n".join([name, *(str(row.data[name]) for row in table.records)])
+        words[name] = re.split(r"\s|(?<=-)", text)
     return sum(max(map(len, found)) for found in words.values())
 
 

@@ -16,7 +16,7 @@ from fl_assets.report.build import build_report, change_of
 from fl_assets.report.in_markdown import report_in_markdown
 from fl_assets.report.page import render_page, write_report
 from fl_assets.report.records import ReportRows
-from fl_assets.report.words import MAX_TEXT, rule, visible, with_code, without_subject
+from fl_assets.report.words import MAX_TEXT, rule, too_few_nodes, visible, with_code, without_subject
 from fl_assets_tests.build import DAY, pattern, playbook
 
 BEFORE = DAY - timedelta(days=1)
@@ -478,6 +478,15 @@ def test_the_page_says_what_was_too_much_to_be_looked_at(tmp_path):
         assert said in text
     for nothing in ({}, {"messages": 0, "failures": 0}):
         assert "in no pattern" not in " ".join(build_report(rows(left_out=nothing)).summary)
+
+
+def test_fewer_nodes_than_a_pattern_needs_are_said_and_what_to_do():
+    assert too_few_nodes(3, 3) == too_few_nodes(0, 3) == ""
+    for number, words in ((1, "only 1 node reports"), (2, "only 2 nodes report")):
+        assert words in (said := too_few_nodes(number, 3))
+        assert "FEDERATED_LEARNING_MIN_NODES=1" in said
+    few = [row | {"nodes_reporting": 2} for row in rows().patterns]
+    assert any("Only 2 nodes report" in one for one in build_report(rows(patterns=few)).summary)
 
 
 def test_the_summary_says_what_becomes_of_what_is_ready():

@@ -33,7 +33,13 @@ def test_nodes_react_to_what_they_run_and_others_do_not():
     for reaction in demo.reactions:
         before, after = DemoFleet(demo, END), DemoFleet(demo, END)
         treated = after.plan.nodes[:15]
-        react(after.plan, 5, {node: {reaction.key: "any"} for node in treated}, demo.reactions, rates(after.plan))
+        react(
+            after.plan,
+            5,
+            {node: {reaction.key: "any"} for node in treated},
+            demo.reactions,
+            rates(after.plan),
+        )
         counts = [
             [sum(failures(fleet, reaction.failure, node, 5) for node in part) for fleet in (before, after)]
             for part in (range(15), range(15, 30))

@@ -121,8 +121,8 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         for each in window.days:
             space.index.mark_analysed(each, space.lake.content_of(each))
         titles = space.report.titles(day)
-        shown = [
-            row | {"template": titles[row["pattern_id"]]} for row in found.patterns.to_dict("records")
+        shown: list[dict[str, Any]] = [
+            {**row, "template": titles[row["pattern_id"]]} for row in found.patterns.to_dict("records")
         ]
         failing = [row for row in shown if row["failures"]]
         sums = {
