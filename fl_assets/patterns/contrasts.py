@@ -11,6 +11,7 @@ over everything that was looked at on the day.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,37 +58,9 @@ def contrasts(
     found = pd.concat([_traits(known, cells, node_rates), _cuts(known, numbers)], ignore_index=True)
     if found.empty:
         return pd.DataFrame(columns=PATTERN_CONTRASTS.day_columns)
-    # Comparisons of nodes have few units and few candidates; calls have many of both, and each is controlled
-    # by itself.
-    q_value = pd.Series(1.0, index=found.index)
-    for of_nodes in (False, True):
-        chosen = found["of_nodes"] == of_nodes
-        q_value[chosen] = adjusted(found.loc[chosen, "p_value"].to_numpy(float))
-    found["q_value"] = q_value
-    calls_with = found["failed_with"] + found["succeeded_with"]
-    calls_without = found["failed"] + found["succeeded"] - calls_with
-    failed_without = found["failed"] - found["failed_with"]
-    found["rate_with"] = found["failed_with"] / np.maximum(1, calls_with)
-    found["rate_without"] = failed_without / np.maximum(1, calls_without)
-    numbers_of = (found["failed_with"], calls_with, failed_without, calls_without)
-    found["lift"], found["lift_low"], found["lift_high"] = ratio_of_rates(
-        *(column.to_numpy(float) for column in numbers_of)
-    )
-    share = found["failed_with"] / found["failed"]
-    is_node = found["kind"] == "node"
-    shared = (found["nodes"] >= min_nodes) & (found["failed_with"] >= max(MIN_SESSIONS, min_nodes))
-    own = is_node & (share >= SAME_NODE) & (found["failed_with"] >= MIN_SESSIONS)
-    keep = (
-        (found["q_value"] <= FALSE_DISCOVERY_RATE)
-        & (found["lift"] >= MIN_LIFT)
-        & (found["lift_low"] > 1)
-        & (share >= MIN_SHARE)
-        & found["holds_within_nodes"]
-        & np.where(is_node, own, shared)
-    )
-    found = found[keep].copy()
-    order = {kind: place for place, kind in enumerate(KINDS)}
-    found["order"] = found["kind"].map(order)
+    found = _with_rates(found)
+    found = found[_hold(found, min_nodes)]
+    found["order"] = found["kind"].map(KINDS.index)
     found = found.sort_values(
         ["family_id", "strength", "order", "name", "value"], ascending=[True, False, True, True, True]
     )
@@ -96,6 +69,48 @@ def contrasts(
     found = found.drop_duplicates(["family_id", "kind", "name"])
     found["rank"] = found.groupby("family_id").cumcount() + 1
     return found[found["rank"] <= MAX_PER_FAMILY][PATTERN_CONTRASTS.day_columns].reset_index(drop=True)
+
+
+def _with_rates(found: pd.DataFrame) -> pd.DataFrame:
+    """Add the rates with and without a trait, their ratio, and the p-value adjusted for all that was tried.
+
+    Comparisons of nodes have few units and few candidates; calls have many of both, and each is controlled by
+    itself.
+    """
+    calls_with = found["failed_with"] + found["succeeded_with"]
+    calls_without = found["failed"] + found["succeeded"] - calls_with
+    failed_without = found["failed"] - found["failed_with"]
+    lift, lift_low, lift_high = ratio_of_rates(
+        *(
+            column.to_numpy(float)
+            for column in (found["failed_with"], calls_with, failed_without, calls_without)
+        )
+    )
+    return found.assign(
+        q_value=found.groupby("of_nodes")["p_value"].transform(
+            lambda values: adjusted(values.to_numpy(float))
+        ),
+        rate_with=found["failed_with"] / np.maximum(1, calls_with),
+        rate_without=failed_without / np.maximum(1, calls_without),
+        lift=lift,
+        lift_low=lift_low,
+        lift_high=lift_high,
+    )
+
+
+def _hold(found: pd.DataFrame, min_nodes: int) -> pd.Series:
+    """Whether a difference is sure, large, in most of the failures, and of enough nodes or of one alone."""
+    share = found["failed_with"] / found["failed"]
+    shared = (found["nodes"] >= min_nodes) & (found["failed_with"] >= max(MIN_SESSIONS, min_nodes))
+    own = (share >= SAME_NODE) & (found["failed_with"] >= MIN_SESSIONS)
+    return (
+        (found["q_value"] <= FALSE_DISCOVERY_RATE)
+        & (found["lift"] >= MIN_LIFT)
+        & (found["lift_low"] > 1)
+        & (share >= MIN_SHARE)
+        & found["holds_within_nodes"]
+        & np.where(found["kind"] == "node", own, shared)
+    )
 
 
 def _weighed(frame: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -216,58 +231,49 @@ def _better_values(rows: pd.DataFrame) -> pd.Series:
 
 def _cuts(known: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
     """Return the best cut of each number that calls carry: above it or up to it more of them fail."""
-    rows = []
-    for (family, kind, name), group in numbers[numbers["family"].isin(known.index)].groupby(
-        ["family", "feature", "name"]
-    ):
-        if len(group) < 2:
-            continue
-        failed, succeeded = group["failed"].to_numpy(float), group["succeeded"].to_numpy(float)
-        if not failed.sum() or not succeeded.sum():
-            continue
-        values = group["number"].to_numpy(float)
-        weight = known.at[family, "succeeded_sessions"] / known.at[family, "succeeded"]
-        below_failed, below_succeeded = failed.cumsum()[:-1], succeeded.cumsum()[:-1]
-        all_failed, all_succeeded = failed.sum(), succeeded.sum()
-        sides = {
-            "above": (all_failed - below_failed, all_succeeded - below_succeeded),
-            "up to": (below_failed, below_succeeded),
-        }
-        everyone = all_failed + all_succeeded * weight
-        cuts = []
-        for relation, (with_, other) in sides.items():
-            chance = p_more(
-                with_, np.full_like(with_, all_failed), with_ + other * weight, np.full_like(with_, everyone)
-            )
-            at = int(np.argmin(chance))
-            cuts.append((chance[at], relation, at))
-        p_value, relation, at = min(cuts)
-        with_, other = sides[relation][0][at], sides[relation][1][at]
-        inside = group["number"] > values[at] if relation == "above" else group["number"] <= values[at]
-        nodes = {node for names in group.loc[inside, "failed_node_ids"].dropna() for node in names}
-        strength = information(
-            *(
-                np.array([part])
-                for part in (with_, all_failed - with_, other * weight, (all_succeeded - other) * weight)
-            )
-        )[0]
-        rows.append(
-            {
-                "family_id": family,
-                "kind": kind,
-                "name": name,
-                "relation": relation,
-                "value": f"{values[at]:g}",
-                "failed_with": with_,
-                "succeeded_with": other,
-                "failed": all_failed,
-                "succeeded": all_succeeded,
-                "nodes": len(nodes),
-                "p_value": min(1.0, p_value * 2 * len(values)),
-                "strength": strength,
-                "holds_within_nodes": True,
-                "better_value": "",
-                "of_nodes": False,
-            }
-        )
+    groups = numbers[numbers["family"].isin(known.index)].groupby(["family", "feature", "name"])
+    rows = [
+        {"family_id": family, "kind": kind, "name": name}
+        | _best_cut(group, known.at[family, "succeeded_sessions"] / known.at[family, "succeeded"])
+        | {"holds_within_nodes": True, "better_value": "", "of_nodes": False}
+        for (family, kind, name), group in groups
+        if len(group) >= 2 and group["failed"].any() and group["succeeded"].any()
+    ]
     return pd.DataFrame(rows)
+
+
+def _best_cut(group: pd.DataFrame, weight: float) -> dict[str, Any]:
+    """Return the cut of a number with the least p-value, of rows that are ordered by it.
+
+    `weight` is what a successful call counts for.
+    """
+    values, failed, succeeded = (group[name].to_numpy(float) for name in ("number", "failed", "succeeded"))
+    all_failed, all_succeeded = failed.sum(), succeeded.sum()
+    below_failed, below_succeeded = failed.cumsum()[:-1], succeeded.cumsum()[:-1]
+    sides = {
+        "above": (all_failed - below_failed, all_succeeded - below_succeeded),
+        "up to": (below_failed, below_succeeded),
+    }
+    everyone = all_failed + all_succeeded * weight
+    cuts = []
+    for relation, (with_, other) in sides.items():
+        chance = p_more(
+            with_, np.full_like(with_, all_failed), with_ + other * weight, np.full_like(with_, everyone)
+        )
+        at = int(np.argmin(chance))
+        cuts.append((chance[at], relation, at))
+    p_value, relation, at = min(cuts)
+    with_, other = sides[relation][0][at], sides[relation][1][at]
+    inside = group["number"] > values[at] if relation == "above" else group["number"] <= values[at]
+    parts = (with_, all_failed - with_, other * weight, (all_succeeded - other) * weight)
+    return {
+        "relation": relation,
+        "value": f"{values[at]:g}",
+        "failed_with": with_,
+        "succeeded_with": other,
+        "failed": all_failed,
+        "succeeded": all_succeeded,
+        "nodes": group.loc[inside, "failed_node_ids"].explode().nunique(),
+        "p_value": min(1.0, p_value * 2 * len(values)),
+        "strength": information(*(np.array([part]) for part in parts))[0],
+    }

@@ -6,7 +6,7 @@ is made of their sums.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,39 +105,22 @@ def learn_from(
         min_nodes=min_nodes,
     )
     costs = consequences(read(call_sums.CONSEQUENCES_SQL))
-    texts = read(call_sums.texts_sql(source)).groupby("family")[["error", "nodes", "times"]]
-    numbers = {
-        family: stated(rows.itertuples(index=False, name=None), min_nodes=min_nodes) for family, rows in texts
-    }
     families = costs["family_id"].tolist()
-    of_family = [numbers.get(family, Stated()) for family in families]
-    costs["stated_limit"] = pd.Series([one.limit for one in of_family], dtype="float64")
-    costs["stated_unit"] = pd.Series([one.unit for one in of_family], dtype="object")
-    costs["stated_wait_ms"] = pd.Series([one.wait_ms for one in of_family], dtype="float64")
+    costs = costs.assign(**_stated_of(families, read(call_sums.texts_sql(source)), min_nodes))
     failing = read(call_sums.NODES_SQL).groupby("family")["node_id"]
     costs["node_ids"] = costs["family_id"].map(failing.agg(lambda names: list(names)[:MAX_NODES]).to_dict())
     loops = read(call_sums.loops_sql(source)).set_index("family").to_dict()
     for column in ("looped", "looped_nodes"):
         costs[column] = [loops[column].get(family, 0) for family in families]
     costs = costs.merge(read(call_sums.EPISODES_SQL), on="family_id", how="left")
-    reads = read(call_sums.LOOKUPS_SQL)
-    # A service that reports calls of its own has a name that may be shown.
-    services = read(call_sums.DEPENDENCIES_SQL).assign(nodes=min_nodes)
-    routes = read(ROUTES_SQL.replace("{source}", source)).assign(nodes=min_nodes)
     connection.execute(f"create temp table fl_plain as {PLAIN_SERVICES_SQL}")
     plain = set(read("select family from fl_plain")["family"])
     costs["is_agent"] = [family not in plain for family in families]
-    beside = read(neighbours_sql(source)).assign(nodes=min_nodes)
-    arguments = read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source))
-    names = {column: _lookups(reads, *rule, min_nodes) for column, rule in LOOKUPS.items()}
     # Names of arguments are a tool's own: a fleet of fewer nodes than that hides them from nobody.
     reporting = connection.execute("select count(distinct node_id) from fl_calls").fetchone()[0]
     least = max(1, min(min_nodes, reporting))
-    names |= {
-        "dependency": _blamed(routes, min_nodes) | _blamed(services, min_nodes),
-        "argument": _blamed(arguments, least),
-    }
-    names |= {side: _blamed(beside[beside["side"] == side], min_nodes) for side in ("caller", "callee")}
+    arguments = read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source))
+    names = _names(read, source, min_nodes) | {"argument": _blamed(arguments, least)}
     for column, name_of in names.items():
         costs[column] = [name_of.get(family, "") for family in families]
     objects = {
@@ -147,6 +130,41 @@ def learn_from(
     for column, object_of in objects.items():
         costs[column] = [json.dumps(object_of.get(family, {})) for family in families]
     return Knowledge(costs, found, worked, _examples(read(call_sums.examples_sql(source))))
+
+
+def _stated_of(families: Sequence[str], texts: pd.DataFrame, min_nodes: int) -> dict[str, pd.Series]:
+    """Return the columns of the limits and waits that the errors of families state."""
+    of_family = {
+        family: stated(rows.itertuples(index=False, name=None), min_nodes=min_nodes)
+        for family, rows in texts.groupby("family")[["error", "nodes", "times"]]
+    }
+    found = [of_family.get(family, Stated()) for family in families]
+    return {
+        "stated_limit": pd.Series([one.limit for one in found], dtype="float64"),
+        "stated_unit": pd.Series([one.unit for one in found], dtype="object"),
+        "stated_wait_ms": pd.Series([one.wait_ms for one in found], dtype="float64"),
+    }
+
+
+def _names(read: Callable[[str], pd.DataFrame], source: str, min_nodes: int) -> dict[str, Mapping[str, str]]:
+    """Return what families can be named by beside their failures: calls before them, and other services.
+
+    A service that reports calls of its own has a name that may be shown, on however few nodes.
+    """
+    reads = read(call_sums.LOOKUPS_SQL)
+    services, routes, beside = (
+        read(statement).assign(nodes=min_nodes)
+        for statement in (
+            call_sums.DEPENDENCIES_SQL,
+            ROUTES_SQL.replace("{source}", source),
+            neighbours_sql(source),
+        )
+    )
+    return {
+        **{column: _lookups(reads, *rule, min_nodes) for column, rule in LOOKUPS.items()},
+        "dependency": _blamed(routes, min_nodes) | _blamed(services, min_nodes),
+        **{side: _blamed(beside[beside["side"] == side], min_nodes) for side in ("caller", "callee")},
+    }
 
 
 def _lookups(rows: pd.DataFrame, words: str, without: str, share: float, min_nodes: int) -> dict[str, str]:

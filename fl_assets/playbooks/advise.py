@@ -6,7 +6,7 @@ What goes here: filling the records of `core/advice.py`. What does not: which ch
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import pandas as pd
@@ -26,6 +26,7 @@ from fl_assets.playbooks.wording import (
 )
 
 Row = Mapping[str, Any]
+Finding = TypeVar("Finding", Contrast, Cure)
 _JUDGED_BY_MACHINE = (
     "Nodes that take it first are compared with nodes that do not, over the same days, by the failures that "
     "users are left with."
@@ -83,18 +84,9 @@ def advice_of(
             nodes_expected=facts.nodes_expected,
         ),
         consequence=consequence_of(known, facts),
-        contrasts=tuple(
-            Contrast(
-                text=contrast_text(one),
-                **{name: one[name] for name in Contrast.model_fields if name != "text"} | _shown(one),
-            )
-            for one in mine.contrasts
-        ),
+        contrasts=tuple(_finding(Contrast, one, contrast_text(one), "kind") for one in mine.contrasts),
         cures=tuple(
-            Cure(
-                text=cure_text(one),
-                **{name: one[name] for name in Cure.model_fields if name != "text"} | _shown(one, "subject"),
-            )
+            _finding(Cure, one, cure_text(one), "subject")
             for one in mine.cures
             # Repeating the same call is a cure for a busy service, not for an agent's own mistake.
             if (one["subject"] != "same" or facts.failure_class in TRANSIENT) and not is_thought(one["name"])
@@ -123,16 +115,17 @@ def advice_of(
     )
 
 
-def _shown(row: Row, kind: str = "kind") -> dict[str, Any]:
-    """Return a finding's name and value, '' for what may not be shown."""
+def _finding(record: type[Finding], row: Row, text: str, kind: str) -> Finding:
+    """Return a finding with its sentence; a name or value that may not be shown becomes ''."""
     name = str(row["name"])
     is_ours = row[kind] in ("command", "wait", "same")
     value = shown_value({"kind": row[kind], "value": row["value"]})
     is_hidden = value in ("a number", "another form", "another type", "a value that is not shown")
-    return {
+    fields = {field: row[field] for field in record.model_fields if field != "text"} | {
         "name": name if (is_ours and len(name) <= 20) or safe_name(name, "") or is_flag(name) else "",
         "value": "" if is_hidden or not row["value"] else value.strip("`"),
     }
+    return record(text=text, **fields)
 
 
 def _example(row: Row, trace_url: str) -> Example:

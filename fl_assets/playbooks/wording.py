@@ -165,67 +165,98 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
 
 def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
     """Return what the failures cost, in numbers and in one sentence of those that are known."""
-    days = facts.window_days
-
     number = partial(number_of, known)
-    looked, per_day = number("failures") or 0.0, facts.failures / days
+    looked = number("failures") or 0.0
     scale = facts.failures / looked if looked else 0.0
-    rate, to_recover = number("recovered_rate"), number("calls_to_recover")
 
     def daily(name: str, unit: float = 1.0) -> float | None:
         value = number(name)
-        return None if value is None else value * scale / unit / days
+        return None if value is None else value * scale / unit / facts.window_days
 
-    seconds, tokens, money = daily("time_ms", 1000), daily("tokens"), daily("cost")
-    parts = []
-    if rate == 0 and number("retried"):
-        parts.append("In no session did the same method work soon after.")
-    elif rate == 0 and looked and facts.is_agent:  # one request to a service is no session
-        parts.append("No session tried the same method again soon.")
-    elif rate and looked:
-        calls = f", {_calls(to_recover)} later on average" if to_recover else ""
-        parts.append(f"After {percent(rate)} of them the same method soon succeeded{calls}.")
-    if facts.looped and facts.failure_class not in TRANSIENT:
-        sessions = "1 session" if facts.looped == 1 else f"{facts.looped:,} sessions"
-        parts.append(f"In {sessions} the identical call was sent three times or more and never worked.")
-    if episode := _episode(known):
-        parts.append(episode)
-    thing = "conversation" if facts.kind == "conversation" else "failed request"
-    count = f"{per_day:,.0f} {thing}{'' if f'{per_day:.0f}' == '1' else 's'}"
-    losses = [count if per_day >= 1 else f"less than one {thing}"]
-    losses += [_duration(seconds)] if seconds and seconds >= 1 else []
-    losses += [f"{tokens:,.0f} tokens"] if tokens else []
-    losses += [f"{money:,.2f} in money"] if money else []
-    if episode and episode.endswith(_OVER):
-        parts.append(f"It cost {facts.failures:,} failed requests in all.")
-    else:
-        cost = "touches" if facts.kind == "conversation" else "costs"
-        parts.append(f"It {cost} {', '.join(losses)} a day.")
-    risk, low, high = number("risk_ratio"), number("risk_low"), number("risk_high")
-    ends, without = number("ends") or 0.0, number("ends_without") or 0.0
-    bad = (number("bad_ends") or 0.0) / ends if ends else None
-    bad_without = (number("bad_ends_without") or 0.0) / without if without else None
-    measure = str(known.get("end_measure") or "") if risk is not None else ""
-    if risk is not None and bad is not None and bad_without is not None and (low or 0) > 1:
-        how = "are judged bad" if measure == "judged" else "end with a failed call"
-        parts.append(
-            f"{percent(bad)} of the sessions with it {how}, against {percent(bad_without)} without "
-            f"({risk:.1f} times, 95 % interval {low:.1f} to {high:.1f})."
-        )
-    return Consequence(
-        text=" ".join(parts),
-        failures_per_day=per_day,
-        recovered_rate=rate,
-        calls_to_recover=to_recover,
-        seconds_per_day=seconds,
-        tokens_per_day=tokens,
-        cost_per_day=money,
-        end_measure=measure,
-        bad_end_rate=bad if measure else None,
-        bad_end_rate_without=bad_without if measure else None,
-        risk_ratio=risk,
-        risk_low=low if measure else None,
-        risk_high=high if measure else None,
+    cost = Consequence(
+        text="",
+        failures_per_day=facts.failures / facts.window_days,
+        recovered_rate=number("recovered_rate"),
+        calls_to_recover=number("calls_to_recover"),
+        seconds_per_day=daily("time_ms", 1000),
+        tokens_per_day=daily("tokens"),
+        cost_per_day=daily("cost"),
+        **_bad_ends(known),
+    )
+    episode = _episode(known)
+    is_over = episode.endswith(_OVER)
+    sentences = (
+        _recovery_text(cost, facts, looked=bool(looked), retried=bool(number("retried"))),
+        _loop_text(facts),
+        episode,
+        f"It cost {facts.failures:,} failed requests in all." if is_over else _daily_text(cost, facts),
+        _bad_ends_text(cost),
+    )
+    return cost.model_copy(update={"text": " ".join(filter(None, sentences))})
+
+
+def _recovery_text(cost: Consequence, facts: Facts, *, looked: bool, retried: bool) -> str:
+    rate, calls = cost.recovered_rate, cost.calls_to_recover
+    if rate == 0 and retried:
+        return "In no session did the same method work soon after."
+    if rate == 0 and looked and facts.is_agent:  # one request to a service is no session
+        return "No session tried the same method again soon."
+    if rate and looked:
+        later = f", {_calls(calls)} later on average" if calls else ""
+        return f"After {percent(rate)} of them the same method soon succeeded{later}."
+    return ""
+
+
+def _loop_text(facts: Facts) -> str:
+    if not facts.looped or facts.failure_class in TRANSIENT:
+        return ""
+    sessions = "1 session" if facts.looped == 1 else f"{facts.looped:,} sessions"
+    return f"In {sessions} the identical call was sent three times or more and never worked."
+
+
+def _daily_text(cost: Consequence, facts: Facts) -> str:
+    verb, thing = ("touches", "conversation") if facts.kind == "conversation" else ("costs", "failed request")
+    seconds, tokens, money = cost.seconds_per_day, cost.tokens_per_day, cost.cost_per_day
+    count = f"{cost.failures_per_day:,.0f}"
+    losses = [
+        f"less than one {thing}"
+        if cost.failures_per_day < 1
+        else f"{count} {thing}{'' if count == '1' else 's'}",
+        _duration(seconds) if seconds and seconds >= 1 else "",
+        f"{tokens:,.0f} tokens" if tokens else "",
+        f"{money:,.2f} in money" if money else "",
+    ]
+    return f"It {verb} {', '.join(filter(None, losses))} a day."
+
+
+def _bad_ends(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that compare how sessions end with the failures and without; none if not measured."""
+    number = partial(number_of, known)
+    measure = str(known.get("end_measure") or "")
+    risk = {name: number(name) for name in ("risk_ratio", "risk_low", "risk_high")}
+    if risk["risk_ratio"] is None or not measure:
+        return {"risk_ratio": risk["risk_ratio"]}
+
+    def rate(bad: str, ends: str) -> float | None:
+        of = number(ends)
+        return (number(bad) or 0.0) / of if of else None
+
+    return {
+        "end_measure": measure,
+        "bad_end_rate": rate("bad_ends", "ends"),
+        "bad_end_rate_without": rate("bad_ends_without", "ends_without"),
+        **risk,
+    }
+
+
+def _bad_ends_text(cost: Consequence) -> str:
+    bad, without, low, high = cost.bad_end_rate, cost.bad_end_rate_without, cost.risk_low, cost.risk_high
+    if cost.risk_ratio is None or bad is None or without is None or (low or 0) <= 1:
+        return ""
+    how = "are judged bad" if cost.end_measure == "judged" else "end with a failed call"
+    return (
+        f"{percent(bad)} of the sessions with it {how}, against {percent(without)} without "
+        f"({cost.risk_ratio:.1f} times, 95 % interval {low:.1f} to {high:.1f})."
     )
 
 
