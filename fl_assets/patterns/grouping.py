@@ -90,12 +90,12 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
         _pattern_id(*(shape if spoken else (text,)), status_of(text))
         for shape, text, spoken in zip(shapes, texts, has_text, strict=True)
     ]
-    groups: list[tuple] = [("silent", i) for i in range(len(rows))]
-    spoken_rows = np.flatnonzero(has_text)
-    if len(spoken_rows):
+    groups: list[tuple] = [("silent", row) for row in range(len(rows))]
+    spoken_rows = np.flatnonzero(has_text).tolist()
+    if spoken_rows:
         spoken_shapes = [shapes[row] for row in spoken_rows]
         grouped = same_words(mined(spoken_shapes), spoken_shapes)
-        for row, group in zip(spoken_rows.tolist(), grouped, strict=True):
+        for row, group in zip(spoken_rows, grouped, strict=True):
             groups[row] = ("error", group, status_of(texts[row]), dependencies(shapes[row]))
     pattern, reason = _corrected(_named(own_ids, groups), own_ids, texts, corrections)
     members: dict[str, list[int]] = {}

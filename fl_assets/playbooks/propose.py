@@ -92,35 +92,9 @@ def improvement_id(pattern_id: str, remedy_id: str) -> str:
 def _answers(
     facts: Facts, mine: FleetKnowledge, remedies: Sequence[Remedy], settings: FederatedLearningConfig
 ) -> list[Answer]:
-    """Return possible changes, best first; of remedies, the first of each category that applies."""
-    fields = fields_of(facts)
-    pasted = fields | {"method": tools_of(facts)}
-    found: dict[str, Answer] = {}
-    for fallback in (False, True):
-        if found:
-            break
-        for remedy in remedies:
-            if remedy.fallback is not fallback or remedy.category in found or not remedy.when.hold(facts):
-                continue
-            if remedy.category in NEEDS_AGENT and not facts.is_agent:
-                continue
-            changes = {change.key: change.computed(facts, pasted) for change in remedy.changes}
-            if None in changes.values():  # a formula lacks a number
-                continue
-            texts = fields | {key: str(value) for key, value in changes.items()}
-            readiness, reason = _readiness(remedy, mine, settings)
-            if readiness == "ready" and any(ANY_METHOD in str(value) for value in changes.values()):
-                readiness, reason = "needs_a_look", "What is called has no name that may be shown."
-            found[remedy.category] = Answer(
-                remedy_id=remedy.id,
-                category=remedy.category,
-                title=remedy.title.format_map(texts),
-                description=remedy.description.format_map(texts),
-                changes={key: str(value) for key, value in changes.items()},
-                readiness=readiness,
-                reason=reason,
-            )
-    by_class = list(found.values())
+    """Return possible changes, best first."""
+    first, fallbacks = ([one for one in remedies if one.fallback is kind] for kind in (False, True))
+    by_class = _of_remedies(facts, mine, first, settings) or _of_remedies(facts, mine, fallbacks, settings)
     measured = [
         one
         for one in fleet_answers(facts, mine.contrasts, mine.cures)
@@ -136,6 +110,37 @@ def _answers(
         answers = [one for one in answers if one.readiness != "needs_a_look"]
     # An available adapter can be tried by machine, so it goes first.
     return sorted(answers, key=lambda one: (one.readiness != "ready", one.category != "adapter"))
+
+
+def _of_remedies(
+    facts: Facts, mine: FleetKnowledge, remedies: Sequence[Remedy], settings: FederatedLearningConfig
+) -> list[Answer]:
+    """Return the first remedy of each category that applies."""
+    fields = fields_of(facts)
+    pasted = fields | {"method": tools_of(facts)}
+    found: dict[str, Answer] = {}
+    for remedy in remedies:
+        if remedy.category in found or not remedy.when.hold(facts):
+            continue
+        if remedy.category in NEEDS_AGENT and not facts.is_agent:
+            continue
+        changes = {change.key: change.computed(facts, pasted) for change in remedy.changes}
+        if None in changes.values():  # a formula lacks a number
+            continue
+        texts = fields | {key: str(value) for key, value in changes.items()}
+        readiness, reason = _readiness(remedy, mine, settings)
+        if readiness == "ready" and any(ANY_METHOD in str(value) for value in changes.values()):
+            readiness, reason = "needs_a_look", "What is called has no name that may be shown."
+        found[remedy.category] = Answer(
+            remedy_id=remedy.id,
+            category=remedy.category,
+            title=remedy.title.format_map(texts),
+            description=remedy.description.format_map(texts),
+            changes={key: str(value) for key, value in changes.items()},
+            readiness=readiness,
+            reason=reason,
+        )
+    return list(found.values())
 
 
 def _is_specific(answer: Answer, remedies: Sequence[Remedy]) -> bool:
