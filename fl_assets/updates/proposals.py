@@ -43,50 +43,29 @@ def proposal(playbook: Playbook, decision: Decision, launchpad: str = "") -> str
 
     `launchpad` is the address, within the UI, of one that is filled in already.
     """
-    lines = [
-        *_title(playbook, f"{in_words(decision.model_dump())} · decision {code(decision.decision_id)}"),
-        "",
-        "## The change",
-        "",
-        *_change(decision),
-        "",
-        *_evidence(playbook),
-        "",
-        *_certainty(playbook, decision),
-        "",
-        "## Why this decision",
-        "",
-        *(f"- {prose(reason.replace(f' {playbook.improvement_id} has', ''))}" for reason in decision.reasons),
-        *(["", *_answer(decision, launchpad)] if can_be_answered(decision) else []),
-        "",
-        "## How it is judged and rolled back",
-        "",
-        *[f"- {prose(one)}" for one in (playbook.advice.judged_by, decision.revert_plan) if one],
-        "",
-    ]
-    return "\n".join(lines)
+    answer = _section("Accept it, or turn it down", _answer(decision, launchpad))
+    after = [playbook.advice.judged_by, decision.revert_plan]
+    return _page(
+        _title(playbook, f"{in_words(decision.model_dump())} · decision {code(decision.decision_id)}"),
+        _section("The change", _change(decision)),
+        _section("Evidence", _evidence(playbook)),
+        _section("How sure", _certainty(playbook, decision)),
+        _section("Why this decision", _reasons(playbook, decision.reasons)),
+        answer if can_be_answered(decision) else "",
+        _section("How it is judged and rolled back", [f"- {prose(one)}" for one in after if one]),
+    )
 
 
 def playbook_page(playbook: Playbook) -> str:
     """Return a playbook as a page: what fails, the change, the evidence, and what holds it back."""
-    held = [f"- {prose(one.replace(f' {playbook.improvement_id} has', ''))}" for one in playbook.held_because]
-    changes = [
-        line
-        for name, value in sorted(playbook.suggested_changes.items())
-        for line in _value(name, None, value)
-    ]
-    lines = [
-        *_title(playbook, "held back" if held else "ready"),
-        "",
-        "## The change",
-        "",
-        *changes,
-        "",
-        *_evidence(playbook),
-        *(["", "## Held because", "", *held] if held else []),
-        "",
-    ]
-    return "\n".join(lines)
+    held = _reasons(playbook, playbook.held_because)
+    changes = sorted(playbook.suggested_changes.items())
+    return _page(
+        _title(playbook, "held back" if held else "ready"),
+        _section("The change", [line for name, value in changes for line in _value(name, None, value)]),
+        _section("Evidence", _evidence(playbook)),
+        _section("Held because", held) if held else "",
+    )
 
 
 def answer_config(decision_id: str, code_words: str) -> str:
@@ -101,14 +80,22 @@ def answer_config(decision_id: str, code_words: str) -> str:
       by: "your name\""""
 
 
-def _title(playbook: Playbook, state: str) -> list[str]:
-    return [
-        f"# {prose(playbook.title)}",
-        "",
-        f"**{playbook.category}** · {playbook.day} · {state}",
-        "",
-        prose(playbook.advice.headline or playbook.description),
-    ]
+def _page(*parts: str) -> str:
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _section(heading: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"## {heading}", "", *lines])
+
+
+def _title(playbook: Playbook, state: str) -> str:
+    about = f"**{playbook.category}** · {playbook.day} · {state}"
+    headline = prose(playbook.advice.headline or playbook.description)
+    return f"# {prose(playbook.title)}\n\n{about}\n\n{headline}"
+
+
+def _reasons(playbook: Playbook, reasons: Iterable[str]) -> list[str]:
+    return [f"- {prose(one.replace(f' {playbook.improvement_id} has', ''))}" for one in reasons]
 
 
 def _change(decision: Decision) -> Iterator[str]:
@@ -134,8 +121,6 @@ def _value(name: str, present: str | None, value: str) -> Iterator[str]:
 
 def _evidence(playbook: Playbook) -> Iterator[str]:
     advice = playbook.advice
-    yield "## Evidence"
-    yield ""
     yield (
         f"- {playbook.evidence_count:,} failures, {playbook.failure_rate:.1%} of the calls, on "
         f"{playbook.nodes_affected} of {playbook.nodes_reporting} nodes; pattern {code(playbook.pattern_id)} "
@@ -157,8 +142,6 @@ def _evidence(playbook: Playbook) -> Iterator[str]:
 
 def _certainty(playbook: Playbook, decision: Decision) -> Iterator[str]:
     tried = playbook.advice.helps
-    yield "## How sure"
-    yield ""
     yield f"- **The failure persists: {playbook.confidence:.0%}** (it still fails in the next cycle)."
     if playbook.corroboration is not None:
         yield f"- **Without the loudest nodes: {playbook.corroboration:.0%}**."
@@ -174,8 +157,6 @@ def _certainty(playbook: Playbook, decision: Decision) -> Iterator[str]:
 
 
 def _answer(decision: Decision, launchpad: str) -> Iterator[str]:
-    yield "## Accept it, or turn it down"
-    yield ""
     yield "At a terminal of this machine:"
     yield ""
     yield block(
