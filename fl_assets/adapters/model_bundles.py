@@ -25,6 +25,29 @@ def open_verifier(key: Path) -> BundleVerifier:
     Raises:
         KeyFileError: the library is not installed, or the file is no such key.
     """
+    hashing, verifying = _library(key)
+
+    def problem(folder: Path, hashes: Mapping[str, str], bundle: bytes) -> str:
+        with tempfile.NamedTemporaryFile(prefix="fl-assets-", suffix=".sig") as file:
+            file.write(bundle)
+            file.flush()
+            names = {path.name for path in folder.iterdir()}
+            config = (
+                verifying.Config()
+                .use_elliptic_key_verifier(public_key=key)
+                .set_hashing_config(_hashes_of_all(hashing, hashes, names))
+            )
+            try:
+                config.verify(folder, Path(file.name))
+            except Exception as error:  # whatever the library raises, the files are not verified
+                return str(error)[:200] or type(error).__name__
+        return ""
+
+    return problem
+
+
+def _library(key: Path) -> tuple[Any, Any]:
+    """Return the two modules of `model_signing`, which is known to take the key."""
     try:
         from model_signing import hashing, verifying  # ty: ignore[import-not-found] - of the extra [oms]
     except ImportError as error:
@@ -40,38 +63,23 @@ def open_verifier(key: Path) -> BundleVerifier:
         raise KeyFileError(
             f"{key} is no public key of curve P-256, P-384 or P-521 in PEM, as model-signing needs"
         ) from error
+    return hashing, verifying
+
+
+def _hashes_of_all(hashing: Any, wanted: Mapping[str, str], names: set[str]) -> Any:
+    """Return a configuration that hashes exactly the wanted files, whatever a bundle excludes."""
 
     class Whole(hashing.Config):
-        """Hashes exactly the wanted files, whatever a bundle excludes."""
-
-        def __init__(self, wanted: Mapping[str, str], names: set[str]) -> None:
-            super().__init__()
-            self._wanted = dict(wanted)
-            self.set_ignored_paths(paths=sorted(names - set(wanted)))
-
         def add_ignored_paths(self, **_: Any) -> None:
             """Exclude nothing."""
 
         def hash(self, model_path: Any, **given: Any) -> Any:
             found = super().hash(model_path, **given)
             hashes = {one.identifier: one.digest.digest_hex for one in found.resource_descriptors()}
-            if hashes != self._wanted:
+            if hashes != dict(wanted):
                 raise ValueError("the files are not those of the manifest")
             return found
 
-    def problem(folder: Path, hashes: Mapping[str, str], bundle: bytes) -> str:
-        with tempfile.NamedTemporaryFile(prefix="fl-assets-", suffix=".sig") as file:
-            file.write(bundle)
-            file.flush()
-            config = (
-                verifying.Config()
-                .use_elliptic_key_verifier(public_key=key)
-                .set_hashing_config(Whole(hashes, {path.name for path in folder.iterdir()}))
-            )
-            try:
-                config.verify(folder, Path(file.name))
-            except Exception as error:  # whatever the library raises, the files are not verified
-                return str(error)[:200] or type(error).__name__
-        return ""
-
-    return problem
+    config = Whole()
+    config.set_ignored_paths(paths=sorted(names - set(wanted)))
+    return config
