@@ -141,13 +141,44 @@ def batch_of(draw: Draw, span: tuple[float, float], calls: Calls, talks: Session
     order = np.lexsort((place, trace))
     method, cause, trace = calls.method[order], calls.cause[order], trace[order]
 
-    duration = _durations(draw, method, cause)
-    length = talks.length
-    start = np.interp(rng.uniform(*span, sessions + alone), np.linspace(0, 1, 1001), style.clock)
-    spent = np.cumsum(duration) / 1000
+    calls = Calls(method, cause, trace, _durations(draw, method, cause))
+    call_at, turn_at = _times(draw, span, calls, talks.length, alone)
+    trace_ids = uuids(rng, sessions + alone)
+    seconds = np.r_[call_at, turn_at]
+    midnight = np.datetime64(draw.day.isoformat(), "ms") + np.timedelta64(style.zone_hours, "h")
+    stamps = [
+        text + style.zone
+        for text in np.datetime_as_string(
+            midnight + (seconds * 1000).astype("timedelta64[ms]"), unit="ms"
+        ).tolist()
+    ]
+    ids = uuids(rng, len(seconds))
     first = np.searchsorted(trace, np.arange(sessions + alone))
-    before = np.r_[0, spent][first]
-    lasts = np.bincount(trace, duration / 1000, sessions + alone)
+    lines = _call_lines(draw, ids, stamps, calls, first, trace_ids)
+    failed = set(np.unique(trace[(cause >= 0) & (trace < sessions)]).tolist())
+    lines += _turn_lines(draw, ids[total:], stamps[total:], talks, failed, trace_ids)
+    order = np.argsort(seconds, kind="stable")
+    is_healthy = np.r_[cause < 0, np.zeros(len(turn_at), bool)]
+    draw.tally.events += len(lines)
+    places = order.tolist()
+    return Events(
+        [lines[at] for at in places],
+        seconds[order],
+        [ids[at] for at in places],
+        [stamps[at] for at in places],
+        is_healthy[order],
+    )
+
+
+def _times(
+    draw: Draw, span: tuple[float, float], calls: Calls, length: np.ndarray, alone: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the seconds of the day at which calls, ordered by trace, and turns of sessions come."""
+    rng, trace, sessions = draw.rng, calls.trace, len(length)
+    start = np.interp(rng.uniform(*span, sessions + alone), np.linspace(0, 1, 1001), draw.style.clock)
+    spent = np.cumsum(calls.duration) / 1000
+    before = np.r_[0, spent][np.searchsorted(trace, np.arange(sessions + alone))]
+    lasts = np.bincount(trace, calls.duration / 1000, sessions + alone)
     gaps = 20 + rng.exponential(30, int(length.sum()))
     session_of_turn = np.repeat(np.arange(sessions), length)
     talked = np.cumsum(gaps)
@@ -161,34 +192,9 @@ def batch_of(draw: Draw, span: tuple[float, float], calls: Calls, talks: Session
     call_at = np.minimum(start[trace] + spent - before[trace], DAY_SECONDS - 0.01)
     turn_at = np.minimum(start[session_of_turn] + said, DAY_SECONDS - 0.005)
     # Calls that fail in a session do so right before its last answer.
-    answered = np.flatnonzero((cause >= 0) & (trace < sessions))
+    answered = np.flatnonzero((calls.cause >= 0) & (trace < sessions))
     call_at[answered] = turn_at[is_last][trace[answered]] - rng.uniform(0.05, 0.9, len(answered))
-
-    trace_ids = uuids(rng, sessions + alone)
-    seconds = np.r_[call_at, turn_at]
-    midnight = np.datetime64(draw.day.isoformat(), "ms") + np.timedelta64(style.zone_hours, "h")
-    stamps = [
-        text + style.zone
-        for text in np.datetime_as_string(
-            midnight + (seconds * 1000).astype("timedelta64[ms]"), unit="ms"
-        ).tolist()
-    ]
-    ids = uuids(rng, len(seconds))
-    calls = Calls(method, cause, trace, duration)
-    lines = _call_lines(draw, ids, stamps, calls, first, trace_ids)
-    failed = set(np.unique(trace[(cause >= 0) & (trace < sessions)]).tolist())
-    lines += _turn_lines(draw, ids[total:], stamps[total:], talks, failed, trace_ids)
-    order = np.argsort(seconds, kind="stable")
-    is_healthy = np.r_[cause < 0, np.zeros(len(said), bool)]
-    draw.tally.events += len(lines)
-    places = order.tolist()
-    return Events(
-        [lines[at] for at in places],
-        seconds[order],
-        [ids[at] for at in places],
-        [stamps[at] for at in places],
-        is_healthy[order],
-    )
+    return call_at, turn_at
 
 
 def _assign_traces(draw: Draw, cause: np.ndarray, talk: np.ndarray, alone: int) -> np.ndarray:

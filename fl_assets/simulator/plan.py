@@ -19,6 +19,7 @@ Noise is one or two failures on one node at a time, of forty kinds, at most 20 i
 the fleet is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -147,33 +148,10 @@ def plan_fleet(
 
     call_failures = () if null else (*CALL_FAILURES, *more)
     talk_failures = () if null else TALK_FAILURES
-    left = calls.copy()
-    level = np.zeros((len(call_failures) + len(talk_failures), days))
-    failures = np.zeros((len(call_failures), *calls.shape), dtype=np.int32)
-    for index, failure in enumerate(call_failures):
-        own = np.random.default_rng([seed, 1, index])
-        targets = [METHOD_INDEX[target] for target in failure.targets]
-        level[index] = levels(failure.shape, days, own.random())
-        rates = _rates(failure, level[index], left[:, :, targets].sum(axis=2), traffic, own)
-        failures[index][:, :, targets] = own.binomial(left[:, :, targets], rates[:, :, None])
-        left -= failures[index]
-
-    noise = _noise(left, np.random.default_rng([seed, 2]))
-
-    free = sessions.copy()
-    affected = np.zeros((len(talk_failures), days, nodes), dtype=np.int32)
-    for index, failure in enumerate(talk_failures):
-        own = np.random.default_rng([seed, 3, index])
-        agent = AGENTS.index(failure.agent)
-        level[len(call_failures) + index] = levels(failure.shape, days, own.random())
-        count = own.binomial(
-            free[:, :, agent],
-            _rates(failure, level[len(call_failures) + index], free[:, :, agent], traffic, own),
-        )
-        if failure.signal == "confident_after_failure":  # needs a failed call each to be confident about
-            count = np.minimum(count, failures.sum(axis=(0, 3)))
-        affected[index] = count
-        free[:, :, agent] -= count
+    of_calls, failures = _failing_calls(call_failures, calls, traffic, seed)
+    noise = _noise(calls - failures.sum(axis=0), np.random.default_rng([seed, 2]))
+    of_talk, affected = _affected_sessions(talk_failures, sessions, failures.sum(axis=(0, 3)), traffic, seed)
+    level = np.concatenate([of_calls, of_talk])
     return FleetPlan(
         seed,
         calendar,
@@ -188,6 +166,44 @@ def plan_fleet(
         call_failures,
         talk_failures,
     )
+
+
+def _failing_calls(
+    planted: Sequence[CallFailure], calls: np.ndarray, traffic: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the level of each failure by day, and its failed calls by day, node and method."""
+    left = calls.copy()
+    days = len(calls)
+    level = np.zeros((len(planted), days))
+    failures = np.zeros((len(planted), *calls.shape), dtype=np.int32)
+    for index, failure in enumerate(planted):
+        own = np.random.default_rng([seed, 1, index])
+        targets = [METHOD_INDEX[target] for target in failure.targets]
+        level[index] = levels(failure.shape, days, own.random())
+        rates = _rates(failure, level[index], left[:, :, targets].sum(axis=2), traffic, own)
+        failures[index][:, :, targets] = own.binomial(left[:, :, targets], rates[:, :, None])
+        left -= failures[index]
+    return level, failures
+
+
+def _affected_sessions(
+    planted: Sequence[TalkFailure], sessions: np.ndarray, failed: np.ndarray, traffic: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the level of each failure of talk by day, and its sessions by day and node."""
+    free = sessions.copy()
+    days, nodes = failed.shape
+    level = np.zeros((len(planted), days))
+    affected = np.zeros((len(planted), days, nodes), dtype=np.int32)
+    for index, failure in enumerate(planted):
+        own = np.random.default_rng([seed, 3, index])
+        left = free[:, :, AGENTS.index(failure.agent)]
+        level[index] = levels(failure.shape, days, own.random())
+        count = own.binomial(left, _rates(failure, level[index], left, traffic, own))
+        if failure.signal == "confident_after_failure":  # needs a failed call each to be confident about
+            count = np.minimum(count, failed)
+        affected[index] = count
+        left -= count
+    return level, affected
 
 
 def _rates(
