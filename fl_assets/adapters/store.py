@@ -298,7 +298,6 @@ class AdapterStore:
         return self._switched(adapter_id, before, target)
 
     def _serve(self, adapter_id: str, version: str) -> None:
-        """Load a version into the vLLM server, if there is one."""
         if self._server is not None:
             path = self.root / folder_name(adapter_id) / version
             self._server.load(served_name(adapter_id, version), path.resolve())

@@ -84,7 +84,6 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def _unlike_lora(config: Mapping[str, Any]) -> list[Violation]:
-    """Return how a config differs from a plain LoRA's."""
     found = []
     unwanted = sorted(
         name

@@ -159,7 +159,6 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
 
 
 def _show_input(view: CycleView, *, everything: bool) -> None:
-    """Print what a cycle read, and what it did not."""
     result = view.result
     days = f"{result.window_days} days to {result.day}" if result.window_days > 1 else str(result.day)
     say(f"Learning cycle of {result.day}: {result.status}")

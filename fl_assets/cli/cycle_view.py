@@ -79,7 +79,6 @@ def cycle_view(
 
 
 def _files(space: "Workspace", day: date) -> dict[str, Path]:
-    """Return the existing files of a cycle, by name."""
     settings = space.settings
     places = {
         "report": settings.reports_path / f"{day}.html",

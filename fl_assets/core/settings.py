@@ -26,7 +26,6 @@ class SettingsError(ValueError):
 
 
 def _as_switch(value: Any) -> Any:
-    """Read `1/true/yes/on` and their opposites, in any case."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
@@ -39,7 +38,6 @@ Switch = Annotated[bool, BeforeValidator(_as_switch)]
 
 
 def _as_words(value: Any) -> Any:
-    """Split a text at commas and blanks."""
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 

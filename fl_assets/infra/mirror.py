@@ -90,7 +90,6 @@ class MirroredLake(Lake):
         self._note(mirrored)
 
     def _key(self, manifest: Manifest) -> str:
-        """Return the folder of a day in the store."""
         return self.folder(manifest.table, manifest.day).relative_to(self.root).as_posix()
 
     def _pull(self) -> None:

@@ -158,7 +158,6 @@ def _arguments(text: str | None, place: tuple[str, str], shared: set[tuple], nam
 
 
 def _size(value: Any) -> str:
-    """Describe a value by its type and size."""
     if isinstance(value, bool):
         return "<true or false>"
     if isinstance(value, int | float):

@@ -80,7 +80,6 @@ def propose(
 
 
 def _is_command(arguments: Mapping[str, str]) -> bool:
-    """Whether a call's only argument is a command of a shell."""
     return set(arguments) == {"command"} and arguments["command"].startswith("text")
 
 

@@ -92,13 +92,11 @@ def events_of(stats: Mapping[str, float]) -> int:
 
 
 def _failed(totals: Iterable[Row], days: Collection[date]) -> tuple[int, int]:
-    """Return the failed calls and all calls of some days."""
     rows = [row for row in totals if row["event_date"] in days]
     return sum(row["failures"] for row in rows), sum(row["calls"] for row in rows)
 
 
 def _unreadable(stats: Mapping[str, float]) -> tuple[int, int]:
-    """Return the unreadable lines and all lines of a day."""
     bad = int(stats.get("quarantined", 0))
     return bad, bad + int(stats.get("events", 0))
 

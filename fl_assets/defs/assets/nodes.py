@@ -71,7 +71,6 @@ def node_registry(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
 
 
 def _status(row: Mapping[str, Any]) -> str:
-    """Return a node's status in words."""
     if row["status"] == "silent":
         return f"silent for {row['silent_days']} day{'' if row['silent_days'] == 1 else 's'}"
     return f"{row['status']}, by summary" if row["source"] == "summary" else row["status"]
@@ -80,7 +79,6 @@ def _status(row: Mapping[str, Any]) -> str:
 def _rows(
     summaries: SummaryFiles, day: date, nodes: Sequence[NodeDay], registered: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the rows of node_registry."""
     summarised = summaries.nodes(day)
     found = []
     for node in nodes:

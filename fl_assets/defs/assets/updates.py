@@ -93,7 +93,6 @@ def update_outcomes(context: dg.AssetExecutionContext, workspace: WorkspaceResou
 
 
 def _verdict(outcome: Mapping[str, Any]) -> str:
-    """Return the verdict, and the action where there was one."""
     done = "" if outcome["action"] == "none" else f", {outcome['action'].replace('_', ' ')}"
     return f"{outcome['verdict']}{done}"
 
