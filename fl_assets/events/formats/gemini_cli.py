@@ -21,12 +21,15 @@ _UNFINISHED = frozenset({"validating", "scheduled", "awaiting_approval", "execut
 
 
 def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
-    session_id = ""
+    session_id, is_subagent = "", False
     messages: dict[str, tuple[int, int, dict[str, Any]]] = {}
     for line, value in records:
         whole = as_object(value)
         session_id = str(whole.get("sessionId") or session_id)
-        entries = as_list(whole.get("messages")) or ([whole] if whole.get("type") and whole.get("id") else [])
+        is_subagent = is_subagent or ("sessionId" in whole and whole.get("kind") == "subagent")
+        checkpoint = as_list(as_object(whole.get("$set")).get("messages"))
+        entries = as_list(whole.get("messages")) or checkpoint
+        entries = entries or ([whole] if whole.get("type") and whole.get("id") else [])
         for message in objects_of(entries):
             try:
                 when = iso_ns(message.get("timestamp"), "timestamp")
@@ -37,18 +40,18 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
                 messages[str(message.get("id") or len(messages))] = (line, when, message)
             else:
                 yield line, "a message has no timestamp"
-    yield from _spans(session_id or "unknown", messages.values())
+    yield from _spans(session_id or "unknown", messages.values(), is_asked_by_user=not is_subagent)
 
 
 def _spans(
-    session_id: str, messages: Iterable[tuple[int, int, dict[str, Any]]]
+    session_id: str, messages: Iterable[tuple[int, int, dict[str, Any]]], *, is_asked_by_user: bool
 ) -> Iterator[tuple[int, Span]]:
     session = Session(session_id, "gemini-cli", {"session.id": session_id})
     question: UsersQuestion | None = None
     for line, when, message in messages:
         kind, text = message.get("type"), _text(message.get("content"))
         key, model = str(message.get("id") or when), first(message, ("model",))
-        if kind == "user" and (words := users_words(text)):
+        if kind == "user" and is_asked_by_user and (words := users_words(text)):
             if question:
                 yield question.turn(session)
             question = UsersQuestion(line, f"turn-{key}", when, words)

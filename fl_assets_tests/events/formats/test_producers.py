@@ -7,6 +7,7 @@ from fl_assets_tests.events.formats.documents import (
     ATIF,
     CLAUDE_CODE,
     CODEX,
+    GEMINI_CLI,
     INSPECT,
     JAEGER,
     LANGSMITH,
@@ -154,6 +155,18 @@ def test_an_inspect_log_has_long_arguments_beside_its_events_and_a_tool_that_bro
     (call,) = (call for call in calls if call and call["method"] == "bash")
     assert orjson.loads(call["metadata"]["arguments"]) == long
     assert (call["success"], call["error"]) == (False, "failed")
+
+
+def test_a_session_of_gemini_is_the_same_message_by_message_or_in_a_checkpoint():
+    header, messages = {"sessionId": "s1", "projectHash": "79b6", "kind": "main"}, GEMINI_CLI["messages"]
+    for lines in ([header, *messages], [header, messages[0], {"$set": {"messages": messages}}]):
+        assert counted("x", file_of(lines)) == ("gemini_cli", *COUNTED["gemini_cli"])
+
+
+def test_what_an_agent_of_gemini_orders_another_to_do_no_user_asked():
+    calls, failures, _ = COUNTED["gemini_cli"]
+    found = counted("x", orjson.dumps({**GEMINI_CLI, "kind": "subagent"}))
+    assert (found.calls, found.failures, found.turns) == (calls, failures, [])
 
 
 def test_what_a_resumed_session_copies_under_an_id_of_its_own_are_the_same_events():
