@@ -33,6 +33,7 @@ def _span(raw: dict[str, Any]) -> Span:
             if isinstance(item, str | int | float)
         },
         "gen_ai.operation.name": next((name for word, name in _OPERATIONS if word in call), "chat"),
+        **_mcp_tool(raw, metadata),
         "gen_ai.request.model": raw.get("model") or raw.get("model_group"),
         "gen_ai.provider.name": raw.get("custom_llm_provider"),
         "session.id": raw.get("session_id") or metadata.get("session_id"),
@@ -62,6 +63,12 @@ def _span(raw: dict[str, Any]) -> Span:
             "service.name": first(metadata, ("user_api_key_alias", "user_api_key_team_alias")) or "litellm"
         },
     )
+
+
+def _mcp_tool(raw: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a call to an MCP server's tool through the proxy; {} for any other."""
+    called = as_object(raw.get("mcp_tool_call_metadata") or metadata.get("mcp_tool_call_metadata"))
+    return {"gen_ai.tool.name": called.get("name"), "gen_ai.tool.call.arguments": called.get("arguments")}
 
 
 FORMAT = Format(

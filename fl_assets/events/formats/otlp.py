@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, has_any, json_key
-from fl_assets.events.formats.otlp_logs import spans_of_logs
+from fl_assets.events.formats.otlp_logs import span_in_log, spans_of_logs
 from fl_assets.events.formats.otlp_values import attributes_of, id_of, integer_of, time_of
 from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
@@ -26,8 +26,11 @@ _WRAPPED = ("trace", "result", "data", "body", "payload")
 def _of_request(request: Any) -> Iterator[Found]:
     """Yield the spans of a request, of one resource, or a single span; a text for anything else."""
     whole = _opened(as_object(request))
-    if get(whole, "spanId") and get(whole, "scopeSpans") is None:
-        yield or_reason(_span, whole, _resource_of(whole), "")
+    if get(whole, "scopeSpans") is None and (_is_record(whole) or get(whole, "spanId")):
+        of_one = span_in_log if _is_record(whole) else _span
+        yield or_reason(
+            of_one, whole, _resource_of(whole), str(as_object(whole.get("scope")).get("name") or "")
+        )
         return
     groups = [found for key in _SPAN_LISTS if isinstance(found := get(whole, key), list)]
     logs = get(whole, "resourceLogs")
@@ -41,6 +44,12 @@ def _of_request(request: Any) -> Iterator[Found]:
     for group in groups:
         yield from _of_groups(group)
     yield from spans_of_logs(logs)
+
+
+def _is_record(whole: dict[str, Any]) -> bool:
+    """Whether a value is a log record by itself, as CloudWatch keeps them beside spans."""
+    has_time = get(whole, "timeUnixNano") or get(whole, "observedTimeUnixNano")
+    return bool(has_time) and "body" in whole and get(whole, "startTimeUnixNano") is None
 
 
 def _opened(whole: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +109,7 @@ FORMAT = Format(
     has_any(
         has_all(json_key("(?:resource|scope)(?:Spans|_spans|Logs|_logs)|batches", rb"(?:\[|null)")),
         has_all(json_key("spanId|span_id", rb'"'), json_key("startTimeUnixNano|start_time_unix_nano")),
+        has_all(json_key("observedTimeUnixNano|observed_time_unix_nano"), json_key("body")),
     ),
     span_reader(_of_request, pages="data"),
 )

@@ -2,7 +2,7 @@
 
 Sources: OpenTelemetry semantic conventions for GenAI events and exceptions in logs; "Monitoring" in Claude
 Code's documentation (`claude_code.*`), `docs/telemetry.md` of Gemini CLI (`gemini_cli.*`) and of Qwen Code,
-`docs/config.md` of Codex (`codex.*`).
+`docs/config.md` of Codex (`codex.*`); `llo_handler.py` of AWS' distribution of OpenTelemetry (ADOT).
 """
 
 import hashlib
@@ -16,12 +16,13 @@ import orjson
 from fl_assets.events.formats.conventions import session_of
 from fl_assets.events.formats.evaluations import RESULT
 from fl_assets.events.formats.otlp_values import any_value, attributes_of, id_of, time_of
-from fl_assets.events.formats.readers import NotUsed
+from fl_assets.events.formats.readers import Found, NotUsed, or_reason
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.tool_results import is_true
-from fl_assets.events.formats.values import as_object, first, get, number_of, objects_of, text_of
+from fl_assets.events.formats.values import as_object, decoded, first, get, number_of, objects_of, text_of
 
 _AGENTS = re.compile(r"^(claude_code|gemini_cli|qwen[-_]code|codex|copilot|opencode|iflow[-_]cli)\.(\w+)$")
+_DETAILS = "gen_ai.client.inference.operation.details"
 _ERROR_SEVERITY = 17
 _MILD = ("WARN", "INFO", "DEBUG", "TRACE")
 _HIDDEN = re.compile(r"(?i)\[?<?redacted>?\]?|")
@@ -40,31 +41,43 @@ _BESIDE = _STREAM_EVENTS | {"tool_decision", "api_retries_exhausted"}
 _REJECTED = frozenset({"reject", "rejected", "cancel", "deny", "denied"})
 
 
-def spans_of_logs(groups: Any) -> Iterator[Span | str | NotUsed]:
+def spans_of_logs(groups: Any) -> Iterator[Found]:
     """Yield the spans of log records; other records are counted by name."""
     for group in objects_of(groups):
         resource = attributes_of(get(as_object(get(group, "resource")), "attributes"))
         for scoped in objects_of(get(group, "scopeLogs") or get(group, "instrumentationLibraryLogs")):
             scope = str(as_object(get(scoped, "scope")).get("name") or "")
             for number, raw in enumerate(objects_of(get(scoped, "logRecords"))):
-                try:
-                    yield span_of_record(
-                        LogRecord(
-                            resource=resource,
-                            scope=scope,
-                            attributes=attributes_of(get(raw, "attributes")),
-                            body=any_value(get(raw, "body")),
-                            name=str(get(raw, "eventName") or ""),
-                            when=time_of(raw, "timeUnixNano") or time_of(raw, "observedTimeUnixNano"),
-                            trace=get(raw, "traceId"),
-                            span=get(raw, "spanId"),
-                            severity=get(raw, "severityNumber"),
-                            severity_text=str(get(raw, "severityText") or ""),
-                            number=number,
-                        )
-                    )
-                except ValueError as error:
-                    yield str(error)
+                yield or_reason(span_in_log, raw, resource, scope, number)
+
+
+def span_in_log(raw: dict[str, Any], resource: dict[str, Any], scope: str, number: int = 0) -> Span | NotUsed:
+    """Return the span of a log record as JSON, or the name of one that is not used.
+
+    Args:
+        raw: the record.
+        resource: plain attributes of its resource.
+        scope: name of its scope.
+        number: its place among those of its scope.
+
+    Raises:
+        ValueError: it has invalid ids or times.
+    """
+    return span_of_record(
+        LogRecord(
+            resource=resource,
+            scope=scope,
+            attributes=attributes_of(get(raw, "attributes")),
+            body=any_value(get(raw, "body")),
+            name=str(get(raw, "eventName") or ""),
+            when=time_of(raw, "timeUnixNano") or time_of(raw, "observedTimeUnixNano"),
+            trace=get(raw, "traceId"),
+            span=get(raw, "spanId"),
+            severity=get(raw, "severityNumber"),
+            severity_text=str(get(raw, "severityText") or ""),
+            number=number,
+        )
+    )
 
 
 @dataclass
@@ -147,6 +160,9 @@ def span_of_record(record: LogRecord) -> Span | NotUsed:
         return _of_error(record)
     if record.name.startswith("gen_ai.") and record.trace:
         return _of_genai(record)
+    if record.trace and (said := _said_in(as_object(record.body))):
+        record.name, record.body = _DETAILS, said
+        return _of_genai(record)
     return NotUsed(record.name or f"{record.scope or 'log'} record")
 
 
@@ -163,6 +179,19 @@ def _of_genai(record: LogRecord) -> Span:
         attributes={"gen_ai.operation.name": "chat", **record.attributes},
         events=(SpanEvent(record.name, said, record.when),),
     )
+
+
+def _said_in(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the messages that ADOT takes from a span's attributes, by their usual names; {} without any."""
+    found = {}
+    for side in ("input", "output"):
+        messages = objects_of(as_object(body.get(side)).get("messages"))
+        for message in messages:
+            inner = as_object(message.get("content"))
+            content = inner.get("content") or inner.get("message") if inner else message.get("content")
+            message["content"] = decoded(content)
+        found |= {f"gen_ai.{side}.messages": messages} if messages else {}
+    return found
 
 
 def _of_evaluation(record: LogRecord) -> Span:

@@ -892,6 +892,46 @@ def test_a_span_that_sums_up_the_tools_of_a_step_is_no_call(tool):
     assert len(found) == (2 if tool == "lookup" else 1)
 
 
+def said_in_log(question: object, answer: object) -> dict:
+    """A log record by itself, as ADOT writes what was said, and CloudWatch keeps it."""
+    body = {
+        "input": {"messages": [{"role": "user", "content": question}]},
+        "output": {"messages": [{"role": "assistant", "content": answer}]},
+    }
+    return {
+        "resource": {"attributes": {"service.name": "shop"}},
+        "scope": {"name": "strands.telemetry.tracer"},
+        "timeUnixNano": END,
+        "observedTimeUnixNano": END,
+        "severityNumber": 9,
+        "body": body,
+        "attributes": {"event.name": "strands.telemetry.tracer", "session.id": "s1"},
+        "traceId": TRACE,
+        "spanId": TOOL,
+    }
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("is it open?", "It is."),
+        (
+            {"content": '[{"text": "is it open?"}]'},
+            {"message": '[{"text": "It is."}]', "finish_reason": "end"},
+        ),
+    ],
+)
+def test_what_adot_takes_out_of_a_span_is_its_turn(question, answer):
+    (turn,) = talks(run(said_in_log(question, answer)))
+    assert (turn["user_query"], turn["system_response"], turn["session_id"]) == (
+        "is it open?",
+        "It is.",
+        "s1",
+    )
+    record = {**said_in_log("x", "y"), "traceId": "", "spanId": ""}
+    assert [(one.reason, one.events) for one in run(record)] == [("not_used", 0)]
+
+
 def of_claude_code(number: int, name: str, parent: str = ROOT, **values: object) -> dict:
     times = {"startTimeUnixNano": str(START + number), "endTimeUnixNano": str(START + number + 2 * 10**9)}
     given = span(f"{number:016x}", parent, f"claude_code.{name}", attributes={"span.type": name, **values})

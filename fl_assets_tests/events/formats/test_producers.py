@@ -13,6 +13,7 @@ from fl_assets_tests.events.formats.documents import (
     LANGSMITH,
     MINI_SWE,
     MLFLOW,
+    NANO,
     OF_LINES,
 )
 from fl_assets_tests.events.formats.reading import counted, rows
@@ -167,6 +168,15 @@ def test_what_an_agent_of_gemini_orders_another_to_do_no_user_asked():
     calls, failures, _ = COUNTED["gemini_cli"]
     found = counted("x", orjson.dumps({**GEMINI_CLI, "kind": "subagent"}))
     assert (found.calls, found.failures, found.turns) == (calls, failures, [])
+
+
+def test_a_call_through_litellms_proxy_has_the_name_of_its_tool():
+    tool = {"name": "create_issue", "arguments": {"title": "x"}, "mcp_server_name": "github"}
+    payload = {"id": "1", "call_type": "call_mcp_tool", "startTime": NANO / 1e9, "endTime": NANO / 1e9 + 1}
+    payload |= {"status": "success", "response_cost": 0, "metadata": {"mcp_tool_call_metadata": tool}}
+    (event,) = rows("x", orjson.dumps(payload))[1]
+    call = event["execution_trace"]
+    assert (call["method"], call["metadata"]["arguments"]) == ("create_issue", '{"title":"x"}')
 
 
 def test_what_a_resumed_session_copies_under_an_id_of_its_own_are_the_same_events():
