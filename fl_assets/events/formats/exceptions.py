@@ -33,7 +33,8 @@ _CHAINED = re.compile(
 )
 _VAGUE = re.compile(
     r"(?i)(?:an? )?(?:unknown|internal|unexpected|unhandled|generic|some)?[\s_-]*(?:tool|agent|execution"
-    r"|runtime|server|api|call|request|task|step|chain|run)?"
+    r"|runtime|server|api|call|request|task|step|chain|run|connection|network|transport|http|fetch|client"
+    r"|provider|upstream|service|model|llm|inference)?"
     r"[\s_-]*(?:call|execution|invocation|run)?[\s_-]*(?:error|errors|failed|failure|exception"
     r"|fail)(?: occurred)?[\s.!]*"
     r"|exit code -?\d+|HTTP status \d+[A-Za-z -]*|_OTHER|ERROR|\w+"

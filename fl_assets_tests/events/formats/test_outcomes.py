@@ -276,6 +276,12 @@ def test_waiting_and_giving_up_are_no_failures(found, kind):
             "Error: connect ECONNREFUSED api:80",
         ),
         (
+            'Traceback (most recent call last):\n  File "a"\nhttpcore.ConnectError: no such host x\n\n'
+            "The above exception was the direct cause of the following exception:\n\n"
+            'Traceback (most recent call last):\n  File "b"\nopenai.APIConnectionError: Connection error.',
+            "httpcore.ConnectError: no such host x",
+        ),
+        (
             "Traceback (most recent call last):\n  File \"a\", line 1, in f\nKeyError: 'order'\n\n"
             "During handling of the above exception, another exception occurred:\n\n"
             'Traceback (most recent call last):\n  File "b", line 2, in g\n'
