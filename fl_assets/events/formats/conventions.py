@@ -140,7 +140,8 @@ def method_of(span: Span, kind: str) -> str:
         return verb if "invoke_" in name else name
     if route := first(values, ("http.route",)):
         return f"{first(values, ('http.request.method', 'http.method'))} {route}".strip()[:MAX_NAME]
-    return name
+    step = plain_name(first(values, ATTRIBUTES["step"]))
+    return f"{name} {step}"[:MAX_NAME] if step else name
 
 
 def agent_of(span: Span) -> str:

@@ -41,7 +41,8 @@ _LEAD_IN = re.compile(
 _TOOL_MESSAGE = re.compile(r"(?:ToolMessage\()?content=.*\bstatus='error'", re.DOTALL)
 """LangChain's messages as their `repr`."""
 _ERROR_FIELDS = names(
-    "error message error_message errorMessage detail reason text content result output stderr errors body"
+    "error message error_message errorMessage detail reason text content result output stderr errors body "
+    "value"
 )
 NO_ERROR = frozenset(
     {"", "false", "none", "null", "0", "no", "ok", "undefined", "{}", "[]", "true", "1", "yes"}

@@ -892,6 +892,12 @@ def test_a_span_that_sums_up_the_tools_of_a_step_is_no_call(tool):
     assert len(found) == (2 if tool == "lookup" else 1)
 
 
+def test_a_step_of_n8n_has_its_name_behind_that_of_all_steps():
+    of_node = {"n8n.workflow.name": "Answer mails", "n8n.node.name": "AI Agent"}
+    found = events(run(request(span(name="node.execute", attributes=of_node))))
+    assert found[0]["execution_trace"]["method"] == "node.execute AI Agent"
+
+
 def said_in_log(question: object, answer: object) -> dict:
     """A log record by itself, as ADOT writes what was said, and CloudWatch keeps it."""
     body = {

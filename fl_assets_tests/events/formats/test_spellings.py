@@ -167,6 +167,10 @@ def test_lines_of_words_between_spans_lose_no_event():
 
 SAID = {
     "mcp.tool.isError": ({"mcp.tool.isError": "true", "mcp.tool.result": "no such order"}, "no such order"),
+    "a part of a message": (
+        {"ai.toolCall.result": '{"type": "error-text", "value": "no such order"}'},
+        "no such order",
+    ),
     "tool.success": ({"tool.success": 0, "tool.error": "no such order"}, "no such order"),
     "otel.status_code": (
         {"otel.status_code": "ERROR", "otel.status_description": "no such order"},
