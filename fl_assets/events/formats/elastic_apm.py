@@ -43,10 +43,15 @@ _RESOURCE = {
     "system.hostname": "host.name",
     "system.kubernetes.node.name": "k8s.node.name",
     "system.kubernetes.pod.name": "k8s.pod.name",
+    "system.kubernetes.namespace": "k8s.namespace.name",
     "host.hostname": "host.name",
     "host.name": "host.name",
     "kubernetes.node.name": "k8s.node.name",
     "kubernetes.pod.name": "k8s.pod.name",
+    "kubernetes.namespace": "k8s.namespace.name",
+    "kubernetes.deployment.name": "k8s.deployment.name",
+    "kubernetes.statefulset.name": "k8s.statefulset.name",
+    "orchestrator.cluster.name": "k8s.cluster.name",
     "process.pid": "process.pid",
 }
 """Fields of metadata and of documents, and the attribute of a resource that each is; the first counts."""

@@ -208,6 +208,12 @@ def test_elasticsearchs_documents_are_what_agents_sent(wrapped):
     assert call["metadata"]["node_id"] == "node-7"
 
 
+def test_a_deployment_in_elasticsearch_is_the_node_of_its_pods():
+    pod = {"node": {"name": "m1"}, "pod": {"name": "x"}, "deployment": {"name": "agent"}, "namespace": "shop"}
+    (call,) = calls_of([{**SPAN_DOCUMENT, "kubernetes": pod, "orchestrator": {"cluster": {"name": "eu"}}}])
+    assert call["metadata"]["node_id"] == "eu/shop/agent"
+
+
 OTEL_DOCUMENT = {
     "@timestamp": f"{AT}0.000Z",
     "data_stream": {"type": "traces", "dataset": "generic.otel"},
