@@ -60,10 +60,11 @@ _NAMED_LINE = r"(?m)^([A-Za-z_][A-Za-z0-9_.]*: .*)$"
 _RAISED = r"(?m)^(?:E  +[^ ]|\s+at [^ ]+ ?\(|\s+at [^ ]+:0|\s+File \"[^\"\n]+\", line )"
 _SIDE_LINE = r"(?im)^[ \t]*(?:[0-9]+(?:[:|\t]|  )|(?:note|hint|help|see also|for further information)\b).*$"
 _SCHEMA_DETAILS = r"\n\s*Failed validating (?s:.*)"  # jsonschema's schema and value below its finding
-# What belongs together and stands on lines of its own: a call of gRPC in Python, a panic of Rust
+# What belongs together and stands on lines of its own: a call of gRPC in Python, a panic of Rust, a reason
 _ONE_THING = (
     (r"""(?s)^.*\bstatus = (StatusCode\.[A-Z_]+)\s+details = "((?:[^"\\]|\\.)*)".*$""", r"\1: \2"),
     (r"(panicked at [^\n]*:)\n", r"\1 "),
+    (r"(?i)\n[ \t]*((?:the )?(?:server |api |service )?(?:responded with|reason|cause): )", r" \1"),
 )
 _CHECKED_LINE = r"(?m)^[ \t]+([A-Z][^\n]* \[type=[a-z_]+, input_value=.*)$"  # a finding of pydantic
 _LINT_LINE = r"(?m)^- ([A-Z]+[0-9]+ .*)$"
@@ -186,9 +187,9 @@ _STATUS = (
 
 def _unwrapped_sql(expr: str) -> str:
     """Return SQL for the message inside JSON, after its type and the text before it; else the text itself."""
-    flat = f"replace({expr}, '\\\"', '\"')"
+    flat = f"(case when contains({expr}, '{{\\\"') then replace({expr}, '\\\"', '\"') else {expr} end)"
     message = (
-        f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 1), ''), "
+        f"coalesce(nullif(replace(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 1), '\\\"', '\"'), ''), "
         f"nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 2), ''), "
         f"nullif(regexp_extract({flat}, {literal(_JSON_LISTED)}, 1), ''))"
     )

@@ -14,7 +14,7 @@ from fl_assets.core.models import ErrorClass
 from fl_assets.core.tables import RAW_TRACES
 from fl_assets.patterns.classes import MAX_TEXT, ClassRule, load_failure_classes, readable, rule_of
 from fl_assets.patterns.grouping import group_patterns
-from fl_assets.sums.masking import signature_sql
+from fl_assets.sums.masking import mask_sql, signature_sql
 
 REAL = Path(__file__).parents[2] / "../shared/data"
 RULES = load_failure_classes()
@@ -430,6 +430,39 @@ def test_most_real_failures_get_a_class(name, known):
 )
 def test_classes_of_more_wordings_and_languages(text, failure_class):
     assert classify(text, ["m"], ["s"], "error", RULES) == failure_class
+
+
+WORDINGS = Path(__file__).with_name("wordings.txt").read_text(encoding="utf-8").splitlines()
+
+
+def test_wordings_of_many_systems_get_their_class_and_few_a_wrong_one():
+    expected, texts = zip(*(line.split("|", 1) for line in WORDINGS), strict=True)
+    with duckdb.connect() as db:
+        given = "(select unnest(range(len($texts))) as place, unnest($texts) as text)"
+        masked = db.execute(f"select {mask_sql('text')} from {given} order by place", {"texts": texts})
+        found = [classify(text, ["call"], ["agent"], "error", RULES) for (text,) in masked.fetchall()]
+    assert set(get_args(ErrorClass)) == set(expected)
+    wrong = [
+        (given, said, text) for given, said, text in zip(found, expected, texts, strict=True) if given != said
+    ]
+    assert len(wrong) <= 0.04 * len(texts), wrong
+    assert sum(given != "other" for given, _, _ in wrong) <= 0.03 * len(texts), wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "failure_class"),
+    [  # each was once taken for what one of its words says elsewhere
+        ("<tool_use_error>String to replace not found in file.</tool_use_error>", "bad_arguments"),
+        ("Input should be a valid integer, unable to parse string as an integer", "bad_arguments"),
+        ("Approval request <NUM> was rejected by the finance lead", "policy_refusal"),
+        ("remote: error: <ID>: Protected branch update failed, a review is required", "policy_refusal"),
+        ("<PATH>(<NUM>,<NUM>): error <ID>: Property <STR> does not exist", "code_defect"),
+        ("ssh: handshake failed: ssh: unable to authenticate", "auth"),
+        ("UnboundLocalError: cannot access local variable <STR>", "code_defect"),
+    ],
+)
+def test_what_is_said_as_a_whole_comes_before_single_words(text, failure_class):
+    assert classify(text, ["call"], ["agent"], "error", RULES) == failure_class
 
 
 CODES = {

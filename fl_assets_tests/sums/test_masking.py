@@ -131,6 +131,18 @@ GRPC = """<_InactiveRpcError of RPC that terminated with:
             "thread 'main' panicked at src/main.rs:4:5:\nattempt to divide by zero\nnote: run with `X=1`",
             "thread <STR> panicked at <PATH>:<NUM>:<NUM>: attempt to divide by zero",
         ),
+        (
+            r'{"error": "model \"llama:3\" not found, try pulling it"}',
+            "model <STR> not found, try pulling it",
+        ),
+        (
+            "a.SlackError: The request failed.\nThe server responded with: {'ok': 0, 'error': 'ratelimited'}",
+            "a.SlackError: The request failed. The server responded with: ratelimited",
+        ),
+        (
+            "ApiError(429, 'cluster_block_exception', 'disk usage exceeded', None)",
+            "ApiError(<NUM>) cluster_block_exception: disk usage exceeded, None)",
+        ),
         ("{'error': {'code': 'content_filter', 'inner': {'code': 'Other'}}}", "content_filter"),
         ('failed: {"error_code": "QUOTA_USED", "retry": 5}', "failed: QUOTA_USED"),
     ],
