@@ -22,6 +22,11 @@ MAX_TEXT = 2000
 """Characters of a template that are read."""
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])")
 _SPACES = re.compile(r"[\s_-]+")
+_CANNOT = re.compile(r"\b(?:could ?n[o']t|can ?n?[o']t|(?:unable|not able|failed) to)\b")
+_NOT = re.compile(
+    r"\b(?:(is|are|was|were|has|have|had|would|should|must)|do|does|did)n't\b|\b(?:do|did) not\b"
+)
+"""`couldn't`, `unable to` and `failed to` are read as `cannot`, `didn't` as `does not`."""
 _STATUS = " status="
 _COMMAND = " command="
 _NO_SPACES = re.compile(r"[\u2e80-\ua4cf\uac00-\ud7af]")
@@ -124,7 +129,12 @@ def _told(stand_in: str) -> str:
 def readable(template: str) -> str:
     """Return a template as the words that phrases are compared with."""
     text = template[: 2 * MAX_TEXT].replace("’", "'")
-    return _SPACES.sub(" ", _CAMEL.sub(r"\1\3 \2\4", text)).lower()
+    return _plain(_SPACES.sub(" ", _CAMEL.sub(r"\1\3 \2\4", text)).lower())
+
+
+def _plain(words: str) -> str:
+    """Return words in small letters with one wording for each of `_CANNOT` and `_NOT`."""
+    return _NOT.sub(lambda match: f"{match.group(1) or 'does'} not", _CANNOT.sub("cannot", words))
 
 
 @lru_cache(maxsize=1024)
@@ -132,7 +142,7 @@ def compiled(phrases: tuple[str, ...]) -> re.Pattern[str]:
     """Compile phrases into one expression without unbounded repeats, so that no text can make it slow."""
     bounded, free = [], []
     for phrase in phrases:
-        gaps = [_SPACES.sub(" ", gap).strip() for gap in phrase.split("...")]
+        gaps = [_plain(_SPACES.sub(" ", gap)).strip() for gap in phrase.split("...")]
         part = r".{0,60}".join(
             re.escape(gap).replace(r"\ ", " ").replace(r"\*", "[a-z0-9]{0,30}") for gap in gaps
         )

@@ -251,6 +251,24 @@ def test_camel_case_snake_case_and_case_read_the_same():
     assert readable("java.lang.OutOfMemoryError") == "java.lang.out of memory error"
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("cannot reach", "couldn't reach"),
+        ("can not reach", "unable to reach"),
+        ("could not reach", "was not able to reach"),
+        ("can't reach", "failed to reach"),
+        ("didn't answer", "does not answer"),
+        ("isn't there", "is not there"),
+        ("has not come", "hasn’t come"),
+    ],
+)
+def test_what_is_said_in_several_ways_reads_the_same(one, other):
+    rules = rules_of({"id": "a", "class": "timeout", "any_of": [one]})
+    assert classify(f"the agent {other} today", [], [], "error", rules) == "timeout"
+    assert classify(f"the agent {other}able", [], [], "error", rules) == "other"
+
+
 def test_the_first_rule_that_fits_decides():
     rules = rules_of(
         {"id": "a", "class": "timeout", "any_of": ["slow"]}, {"id": "b", "class": "auth", "any_of": ["slow"]}
