@@ -42,12 +42,13 @@ class EventDays:
 
     def window(self, day: date) -> Window:
         """Return the days that `day` is analysed together with."""
-        return window_of(
-            day,
-            lambda each: self.events_on(each) if each == day else self._usable_events_on(each),
-            required=self._settings.min_events,
-            max_days=self._settings.max_window_days,
-        )
+
+        def events(each: date) -> int:
+            found = self.events_on(each)
+            return found if each == day or (found and self._is_usable(each)) else 0
+
+        most = self._settings.max_window_days
+        return window_of(day, events, required=self._settings.min_events, max_days=most)
 
     def with_events(self, until: date) -> list[date]:
         """Return the days up to `until` that the lake holds events of, oldest first."""
@@ -64,7 +65,3 @@ class EventDays:
         """
         keep = self._settings.retention_days
         return self._lake.expire(min(today, analysed + timedelta(days=keep + 1)), keep) if keep else []
-
-    def _usable_events_on(self, day: date) -> int:
-        events = self.events_on(day)
-        return events if events and self._is_usable(day) else 0

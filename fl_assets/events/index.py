@@ -367,21 +367,18 @@ def _is_same(row: sqlite3.Row, status: os.stat_result) -> bool:
     )
 
 
-def _is_unopened(result: FileResult) -> bool:
-    return result.unread is not None and result.unread.reason == "cannot_open"
-
-
 def _row_of(result: FileResult, met: str) -> dict[str, Any]:
     """Return what is remembered of a file that was met at a time."""
     source, reading = result.reading.source, result.reading
     last_day = result.last_day or source.last_day
     unread = {"met": met, **asdict(result.unread)} if result.unread else None
+    is_unopened = result.unread is not None and result.unread.reason == "cannot_open"
     return {
         **{name: getattr(source, name) for name in _OF_SOURCE},
         "offset": reading.end_offset,
         "lines": reading.end_lines,
         "last_day": last_day.isoformat() if last_day else None,
-        "format": "unopened" if _is_unopened(result) else reading.format,
+        "format": "unopened" if is_unopened else reading.format,
         "unread": orjson.dumps(unread).decode() if unread else None,
     }
 

@@ -37,7 +37,7 @@ def mended(line: bytes) -> tuple[bytes, int]:
             changed += 1
             return "" if raw[0] == "\0" else "null"
         fixed = _string(raw) if _REPLACEMENT in raw or "\\" in raw or _is_odd(raw) else raw
-        changed += fixed != raw or (_REPLACEMENT in raw and not _was_there(body))
+        changed += fixed != raw or (_REPLACEMENT in raw and _REPLACEMENT.encode() not in body)
         return fixed
 
     fixed = _TOKENS.sub(token, text)
@@ -46,11 +46,6 @@ def mended(line: bytes) -> tuple[bytes, int]:
 
 def _is_odd(raw: str) -> bool:
     return "\0" in raw or _RAW_CONTROLS.search(raw) is not None
-
-
-def _was_there(body: bytes) -> bool:
-    """Whether U+FFFD was in the bytes before decoding."""
-    return _REPLACEMENT.encode() in body
 
 
 def _string(raw: str) -> str:

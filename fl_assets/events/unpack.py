@@ -11,7 +11,7 @@ order mark).
 import codecs
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Literal
 
 import zstandard
@@ -175,7 +175,12 @@ def _fed(file: BinaryIO, coding: str) -> Iterator[bytes]:
 
 def _unpacked(file: BinaryIO, coding: str) -> Iterator[bytes]:
     is_gzip = coding == "gzip"
-    begin: Callable[[], Any] = _gzip_member if is_gzip else _zstd_frame
+
+    def begin() -> Any:  # the two share no type
+        if is_gzip:
+            return zlib.decompressobj(wbits=31)
+        return zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+
     frame, begun, read = begin(), False, 0
     for data in _fed(file, coding):
         read += len(data)
@@ -199,11 +204,3 @@ def _unpacked(file: BinaryIO, coding: str) -> Iterator[bytes]:
         raise BadPackingError(
             f"{coding} data ends after {read} bytes, within a {'member' if is_gzip else 'frame'}"
         )
-
-
-def _gzip_member() -> Any:  # the two share no type
-    return zlib.decompressobj(wbits=31)
-
-
-def _zstd_frame() -> Any:
-    return zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()

@@ -83,7 +83,9 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
         is_same = same_error(failed[up].error, failed[span_id].error) or same_error(
             failed[up].error, failed[root[span_id]].error
         )
-        is_handled = span_id in stopped or _recovered(places[span_id], went_on.get(up, 0))
+        place, last = places[span_id], went_on.get(up, 0)
+        recovered = last > place.end_ns or (last == place.end_ns > place.start_ns > 0)
+        is_handled = span_id in stopped or recovered  # something began after it had ended, and succeeded
         if is_same or not (is_handled or _OWN_LIMIT.search(failed[up].error)):
             below = best[span_id]
             cause = _Cause(is_same, below.depth + 1, below.end_ns, root[span_id])
@@ -93,11 +95,6 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
         if not waiting[up]:
             leaves.append(up)
     return {span_id: root[span_id] for span_id, cause in best.items() if cause.depth and not waiting[span_id]}
-
-
-def _recovered(place: Place, last_success: int) -> bool:
-    """Whether something began after a failed span had ended, and succeeded."""
-    return last_success > place.end_ns or (last_success == place.end_ns > place.start_ns > 0)
 
 
 def same_error(one: str, other: str) -> bool:

@@ -27,10 +27,6 @@ from fl_assets.events.formats.values import (
 _STATUS = {"OK": "ok", "STATUS_CODE_OK": "ok", "ERROR": "error", "STATUS_CODE_ERROR": "error"}
 
 
-def _of_row(raw: dict[str, Any]) -> Span | NotUsed:
-    return _span(raw) if "SpanName" in raw or "Duration" in raw else _log(raw)
-
-
 def _log(raw: dict[str, Any]) -> Span | NotUsed:
     service = {"service.name": raw["ServiceName"]} if raw.get("ServiceName") else {}
     return span_of_record(
@@ -82,5 +78,5 @@ FORMAT = Format(
         json_key("SpanName|SpanAttributes|LogAttributes|SeverityNumber|SeverityText"),
         json_key("SpanId|ServiceName|ResourceAttributes"),
     ),
-    entry_reader(_of_row, "rows"),
+    entry_reader(lambda raw: (_span if "SpanName" in raw or "Duration" in raw else _log)(raw), "rows"),
 )

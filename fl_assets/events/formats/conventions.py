@@ -42,21 +42,15 @@ _OF_LANGFUSE = {
     "cost_usd": (_PAID, ("total",)),
 }
 """What Langfuse's SDKs write as JSON within a text: where, and under which names."""
+_MEANINGS = names("kind tool model agent session input_tokens output_tokens cost_usd arguments")
 _UNDERSCORED = {
     key.replace(".", "_"): key
-    for meaning in ("kind", "tool", "model", "agent", "session", "input_tokens", "output_tokens", "cost_usd")
-    for key in ATTRIBUTES[meaning]
-}
-_UNDERSCORED |= {
-    key.replace(".", "_"): key
     for key in (
-        *ATTRIBUTES["arguments"],
-        "error.type",
-        "gen_ai.tool.call.result",
-        "gen_ai.input.messages",
-        "gen_ai.output.messages",
+        *(key for what in _MEANINGS for key in ATTRIBUTES[what]),
+        *names("error.type gen_ai.tool.call.result gen_ai.input.messages gen_ai.output.messages"),
     )
 }
+"""Names of attributes in stores that have no dots in names."""
 
 _MERGED = "execute_tool (merged)"
 _LIBRARY = re.compile(r"^(?:openinference|opentelemetry)\.instrumentation\.")

@@ -14,7 +14,15 @@ from fl_assets.events.formats.marks import has_all, has_any
 from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_list, as_object, number_of, present, required_text
+from fl_assets.events.formats.values import (
+    any_ns,
+    as_list,
+    as_object,
+    first,
+    number_of,
+    present,
+    required_text,
+)
 
 _ROOT = frozenset({"", "0", "undefined", "None"})
 _KINDS = {"workflow": "chain", "task": "chain"}
@@ -45,53 +53,18 @@ def _evaluations(raw: dict[str, Any], span: Span) -> Iterator[Found]:
 
 def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
     meta = as_object(raw.get("meta"))
-    said = {**meta, **raw}
     tags = _tags([*as_list(about.get("tags")), *as_list(raw.get("tags"))])
     start = any_ns(raw.get("start_ns") or raw.get("start_ms") or raw.get("start"), "start_ns")
-    took = number_of(raw, ("duration",))
-    error = {**as_object(meta.get("error")), **as_object(raw.get("error"))}
-    status = str(raw.get("status", raw.get("error", "")))
-    about_error = {
-        "exception.type": error.get("type") or meta.get("error.type"),
-        "exception.message": error.get("message") or meta.get("error.message") or meta.get("error.msg"),
-        "exception.stacktrace": error.get("stack") or meta.get("error.stack"),
-    }
-    is_failed = status in {"error", "1"} or (status not in {"ok", "0"} and any(about_error.values()))
-    metrics = as_object(raw.get("metrics"))
-    cost = metrics.get("estimated_total_cost")
-    in_span = as_object(meta.get("span")).get("kind")
-    kind = str(said.get("span_kind") or said.get("kind") or meta.get("span.kind") or in_span or "")
-    inputs, outputs = as_object(said.get("input")), as_object(said.get("output"))
-    attributes = {
-        **as_object(said.get("metadata")),
-        **{
-            key: value
-            for key, value in meta.items()
-            if isinstance(value, str | int | float) and "." in key and not key.startswith("error.")
-        },
-        "openinference.span.kind": _KINDS.get(kind, kind),
-        "gen_ai.tool.name": raw.get("name") if kind == "tool" else None,
-        "gen_ai.agent.name": raw.get("name") if kind == "agent" else None,
-        "gen_ai.request.model": said.get("model_name") if kind in {"llm", "embedding"} else None,
-        "session.id": raw.get("session_id") or about.get("session_id") or tags.get("session_id"),
-        "input.value": inputs.get("messages") or inputs.get("value"),
-        "output.value": outputs.get("messages") or outputs.get("value"),
-        "gen_ai.usage.input_tokens": metrics.get("input_tokens"),
-        "gen_ai.usage.output_tokens": metrics.get("output_tokens"),
-        "gen_ai.usage.cost": cost / 1e9 if isinstance(cost, int | float) else None,
-        **(about_error if is_failed else {}),
-    }
-    parent = str(raw.get("parent_id") or "")
+    took, parent = number_of(raw, ("duration",)), str(raw.get("parent_id") or "")
+    status, error = str(raw.get("status", raw.get("error", ""))), _error(raw, meta)
+    is_failed = status in {"error", "1"} or (status not in {"ok", "0"} and any(error.values()))
     resource = {
-        "service.name": raw.get("service")
-        or tags.get("service")
-        or raw.get("ml_app")
-        or about.get("ml_app")
-        or tags.get("ml_app"),
+        "service.name": first({**tags, **raw}, ("service",)) or first({**tags, **about, **raw}, ("ml_app",)),
         "service.version": tags.get("version"),
         "deployment.environment": tags.get("env") or meta.get("env"),
         "host.name": tags.get("hostname") or tags.get("host") or meta.get("_dd.hostname"),
     }
+    session = {"session.id": raw.get("session_id") or about.get("session_id") or tags.get("session_id")}
     return Span(
         trace_id=required_text(raw.get("trace_id"), "trace_id").lower(),
         span_id=required_text(raw.get("span_id"), "span_id").lower(),
@@ -102,9 +75,39 @@ def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
         status="error" if is_failed else "unset",
         status_message=str(raw.get("status_message") or ""),
         scope="datadog",
-        attributes=present(attributes),
+        attributes=present({**_attributes(raw, meta), **session, **(error if is_failed else {})}),
         resource=present(resource),
     )
+
+
+def _error(raw: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    error = {**as_object(meta.get("error")), **as_object(raw.get("error"))}
+    return {
+        "exception.type": error.get("type") or meta.get("error.type"),
+        "exception.message": error.get("message") or meta.get("error.message") or meta.get("error.msg"),
+        "exception.stacktrace": error.get("stack") or meta.get("error.stack"),
+    }
+
+
+def _attributes(raw: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    said, metrics = {**meta, **raw}, as_object(raw.get("metrics"))
+    in_span, cost = as_object(meta.get("span")).get("kind"), metrics.get("estimated_total_cost")
+    kind = str(said.get("span_kind") or said.get("kind") or meta.get("span.kind") or in_span or "")
+    inputs, outputs = as_object(said.get("input")), as_object(said.get("output"))
+    dotted = {key: value for key, value in meta.items() if "." in key and not key.startswith("error.")}
+    return {
+        **as_object(said.get("metadata")),
+        **{key: value for key, value in dotted.items() if isinstance(value, str | int | float)},
+        "openinference.span.kind": _KINDS.get(kind, kind),
+        "gen_ai.tool.name": raw.get("name") if kind == "tool" else None,
+        "gen_ai.agent.name": raw.get("name") if kind == "agent" else None,
+        "gen_ai.request.model": said.get("model_name") if kind in {"llm", "embedding"} else None,
+        "input.value": inputs.get("messages") or inputs.get("value"),
+        "output.value": outputs.get("messages") or outputs.get("value"),
+        "gen_ai.usage.input_tokens": metrics.get("input_tokens"),
+        "gen_ai.usage.output_tokens": metrics.get("output_tokens"),
+        "gen_ai.usage.cost": cost / 1e9 if isinstance(cost, int | float) else None,
+    }
 
 
 def _tags(tags: list[Any]) -> dict[str, str]:

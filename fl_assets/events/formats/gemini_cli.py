@@ -15,7 +15,7 @@ from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
-from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, objects_of
+from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, objects_of, timestamp_of
 
 _UNFINISHED = frozenset({"validating", "scheduled", "awaiting_approval", "executing"})
 
@@ -32,14 +32,12 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
         entries = entries or ([whole] if whole.get("type") and whole.get("id") else [])
         for message in objects_of(entries):
             try:
-                when = iso_ns(message.get("timestamp"), "timestamp")
+                when = timestamp_of(message, "a message has no timestamp")
             except ValueError as error:
                 yield line, str(error)
                 continue
-            if when:  # a message that is written again is a later version of itself
-                messages[str(message.get("id") or len(messages))] = (line, when, message)
-            else:
-                yield line, "a message has no timestamp"
+            # a message that is written again is a later version of itself
+            messages[str(message.get("id") or len(messages))] = (line, when, message)
     yield from _spans(session_id or "unknown", messages.values(), is_asked_by_user=not is_subagent)
 
 

@@ -14,6 +14,7 @@ from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import any_ns, as_object, decoded, first, present, required_text
 
 _OPERATIONS = (("embedding", "embeddings"), ("mcp", "execute_tool"), ("text_completion", "text_completion"))
+_SERVICE_KEYS = ("user_api_key_alias", "user_api_key_team_alias")
 
 
 def _span(raw: dict[str, Any]) -> Span:
@@ -23,30 +24,27 @@ def _span(raw: dict[str, Any]) -> Span:
     call = str(raw.get("call_type") or "")
     code = first(error, ("error_code",))
     text = first(error, ("error_message",)) or first(raw, ("error_str",))
-    kind = first(error, ("error_class",))
     span_id = required_text(raw.get("id") or raw.get("request_id"), "id")
-    parameters = as_object(raw.get("model_parameters"))
+    given = as_object(raw.get("model_parameters")).items()
     attributes: dict[str, Any] = {
-        **{
-            f"gen_ai.request.{key}": item
-            for key, item in parameters.items()
-            if isinstance(item, str | int | float)
-        },
+        **{f"gen_ai.request.{key}": item for key, item in given if not isinstance(item, list | dict)},
         "gen_ai.operation.name": next((name for word, name in _OPERATIONS if word in call), "chat"),
         **_mcp_tool(raw, metadata),
         "gen_ai.request.model": raw.get("model") or raw.get("model_group"),
         "gen_ai.provider.name": raw.get("custom_llm_provider"),
         "session.id": raw.get("session_id") or metadata.get("session_id"),
-        "http.response.status_code": code if code.isdigit() and failed else None,
         "cache_hit": raw.get("cache_hit"),
         "gen_ai.usage.input_tokens": raw.get("prompt_tokens"),
         "gen_ai.usage.output_tokens": raw.get("completion_tokens"),
         "gen_ai.usage.cost": raw.get("response_cost") or raw.get("spend"),
         "input.value": decoded(raw.get("messages") or raw.get("proxy_server_request")),
         "output.value": decoded(raw.get("response")),
-        "exception.type": kind if failed else None,
-        "exception.message": text if failed else None,
-        "exception.stacktrace": first(error, ("traceback",)) if failed else None,
+    }
+    raised = {
+        "http.response.status_code": code if code.isdigit() else "",
+        "exception.type": first(error, ("error_class",)),
+        "exception.message": text,
+        "exception.stacktrace": first(error, ("traceback",)),
     }
     return Span(
         trace_id=str(raw.get("trace_id") or raw.get("session_id") or span_id),
@@ -58,10 +56,8 @@ def _span(raw: dict[str, Any]) -> Span:
         status="error" if failed else "unset",
         status_message=leaf_of(text),
         scope="litellm",
-        attributes=present(attributes),
-        resource={
-            "service.name": first(metadata, ("user_api_key_alias", "user_api_key_team_alias")) or "litellm"
-        },
+        attributes=present({**attributes, **(raised if failed else {})}),
+        resource={"service.name": first(metadata, _SERVICE_KEYS) or "litellm"},
     )
 
 

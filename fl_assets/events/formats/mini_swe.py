@@ -30,7 +30,8 @@ _NO_TIMES = (
 def _of_document(value: Any) -> Iterator[Span]:
     whole = as_object(value)
     messages = objects_of(whole.get("messages"))
-    times = [_when(message) for message in messages]
+    when = (one.get("timestamp") or as_object(one.get("extra")).get("timestamp") for one in messages)
+    times = [ns_or_none(time) for time in when]
     if not any(times):
         raise NoTimesError(_NO_TIMES)
     info = as_object(whole.get("info"))
@@ -55,10 +56,6 @@ def _of_document(value: Any) -> Iterator[Span]:
         status="error" if failed else "ok",
         more={"gen_ai.agent.name": "mini-swe-agent"},
     )
-
-
-def _when(message: dict[str, Any]) -> int:
-    return ns_or_none(message.get("timestamp") or as_object(message.get("extra")).get("timestamp"))
 
 
 def _result(message: dict[str, Any]) -> tuple[int, str] | None:

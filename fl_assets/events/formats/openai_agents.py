@@ -37,15 +37,14 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
 
 def _span(raw: dict[str, Any], trace: dict[str, Any]) -> Span:
     data = as_object(raw.get("span_data"))
-    kind = str(data.get("type") or "")
-    inner = as_object(data.get("data"))
-    usage = as_object(data.get("usage"))
-    error = raw.get("error")
-    config = as_object(data.get("model_config"))
+    kind, error = str(data.get("type") or ""), raw.get("error")
+    inner, usage, config = (as_object(data.get(key)) for key in ("data", "usage", "model_config"))
     name = first(data, ("name",)) or kind or "span"
-    operation = _KINDS.get(kind, "")
+    name = f"{data.get('from_agent')} to {data.get('to_agent')}" if kind == "handoff" else name
     attributes: dict[str, Any] = {
-        "gen_ai.operation.name": operation,
+        "gen_ai.operation.name": _KINDS.get(kind, ""),
+        "gen_ai.tool.name": name if kind == "function" else None,
+        "gen_ai.agent.name": name if kind == "agent" else None,
         "session.id": trace.get("group_id"),
         "gen_ai.request.model": data.get("model"),
         "input.value": data.get("input"),
@@ -57,12 +56,6 @@ def _span(raw: dict[str, Any], trace: dict[str, Any]) -> Span:
         "guardrail.triggered": data.get("triggered"),
         "mcp.server": data.get("server"),
     }
-    if kind == "function":
-        attributes["gen_ai.tool.name"] = name
-    elif kind == "agent":
-        attributes["gen_ai.agent.name"] = name
-    elif kind == "handoff":
-        name = f"{data.get('from_agent')} to {data.get('to_agent')}"
     return Span(
         trace_id=required_text(raw.get("trace_id"), "trace_id"),
         span_id=required_text(raw.get("id"), "id"),

@@ -11,7 +11,7 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
-from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of
+from fl_assets.events.formats.values import as_object, first, objects_of, timestamp_of
 
 _TAIL = 2000
 _NO_CALLS = frozenset(
@@ -25,14 +25,12 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
     for line, value in records:
         event = as_object(value)
         try:
-            when = iso_ns(event.get("timestamp"), "timestamp")
+            when = timestamp_of(event, "an event has no timestamp")
         except ValueError as error:
             yield line, str(error)
             continue
-        if when:
-            events.append((line, when, _of_0x(event, when) if _is_0x(event) else event))
-        else:
-            yield line, "an event has no timestamp"
+        is_0x = isinstance(event.get("action") or event.get("observation"), str)
+        events.append((line, when, _of_0x(event, when) if is_0x else event))
     if events:
         conversation = _Conversation(_session_of(events))
         for line, when, event in events:
@@ -46,10 +44,6 @@ def _session_of(events: list[tuple[int, int, dict[str, Any]]]) -> str:
     calls = {str(event.get("tool_call_id") or "") for _, _, event in events}
     only = calls.pop() if len(calls) == 1 else ""
     return next(known, "") or only or str(events[0][2].get("id") or events[0][1])
-
-
-def _is_0x(event: dict[str, Any]) -> bool:
-    return isinstance(event.get("action") or event.get("observation"), str)
 
 
 def _of_0x(event: dict[str, Any], when: int) -> dict[str, Any]:

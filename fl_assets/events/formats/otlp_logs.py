@@ -23,8 +23,7 @@ from fl_assets.events.formats.values import as_object, decoded, first, get, numb
 
 _AGENTS = re.compile(r"^(claude_code|gemini_cli|qwen[-_]code|codex|copilot|opencode|iflow[-_]cli)\.(\w+)$")
 _DETAILS = "gen_ai.client.inference.operation.details"
-_ERROR_SEVERITY = 17
-_MILD = ("WARN", "INFO", "DEBUG", "TRACE")
+_LEVELS = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21, "CRITICAL": 21}
 _HIDDEN = re.compile(r"(?i)\[?<?redacted>?\]?|")
 _WORDS = {
     "user_prompt": ("prompt", "gen_ai.user.message"),
@@ -54,11 +53,7 @@ def spans_of_logs(groups: Any) -> Iterator[Found]:
 def span_in_log(raw: dict[str, Any], resource: dict[str, Any], scope: str, number: int = 0) -> Span | NotUsed:
     """Return the span of a log record as JSON, or the name of one that is not used.
 
-    Args:
-        raw: the record.
-        resource: plain attributes of its resource.
-        scope: name of its scope.
-        number: its place among those of its scope.
+    `number` is its place among those of its scope.
 
     Raises:
         ValueError: it has invalid ids or times.
@@ -109,22 +104,11 @@ class LogRecord:
             self.name = f"claude_code.{self.name}"
 
     @property
-    def is_error(self) -> bool:
-        """Whether its severity is ERROR or worse."""
-        text = str(self.severity)
-        is_number = isinstance(self.severity, int) or text.isdigit()
-        return (
-            int(text) >= _ERROR_SEVERITY
-            if is_number
-            else text.startswith(("SEVERITY_NUMBER_ERROR", "SEVERITY_NUMBER_FATAL"))
-        ) or self.severity_text.upper() in {"ERROR", "FATAL", "CRITICAL"}
-
-    @property
-    def is_mild(self) -> bool:
-        """Whether its severity is below ERROR: an exception that was handled."""
-        text = str(self.severity).removeprefix("SEVERITY_NUMBER_")
-        is_low = 0 < int(text) < _ERROR_SEVERITY if text.isdigit() else text.startswith(_MILD)
-        return (is_low or self.severity_text.upper().startswith(_MILD)) and not self.is_error
+    def level(self) -> int:
+        """Its severity as OpenTelemetry's number, the worse of number and text; 0 for unknown."""
+        names = (str(self.severity).removeprefix("SEVERITY_NUMBER_"), self.severity_text.upper())
+        levels = (level for word, level in _LEVELS.items() for name in names if name.startswith(word))
+        return max(int(names[0]) if names[0].isdigit() else 0, *levels, 0)
 
     @property
     def digest(self) -> str:
@@ -134,15 +118,8 @@ class LogRecord:
 
     def span_of(self, **more: Any) -> Span:
         """Return the record's span."""
-        fields: dict[str, Any] = {
-            "parent_id": "",
-            "name": self.name,
-            "start_ns": self.when,
-            "end_ns": self.when,
-            "status": "unset",
-            "scope": self.scope,
-            "resource": self.resource,
-        }
+        fields: dict[str, Any] = {"parent_id": "", "name": self.name, "status": "unset"}
+        fields |= {"start_ns": self.when, "end_ns": self.when, "scope": self.scope, "resource": self.resource}
         return Span(**(fields | more))
 
 
@@ -156,7 +133,8 @@ def span_of_record(record: LogRecord) -> Span | NotUsed:
         return _of_agent(record, match[1], match[2])
     if record.name == RESULT:
         return _of_evaluation(record)
-    if record.name == "exception" or record.is_error or "exception.type" in record.attributes:
+    is_error = record.name == "exception" or record.level >= _LEVELS["ERROR"]
+    if is_error or "exception.type" in record.attributes:
         return _of_error(record)
     if record.name.startswith("gen_ai.") and record.trace:
         return _of_genai(record)
@@ -168,10 +146,7 @@ def span_of_record(record: LogRecord) -> Span | NotUsed:
 
 def _of_genai(record: LogRecord) -> Span:
     """Return a GenAI event as a `log` span with its messages."""
-    said = {
-        **record.attributes,
-        **(record.body if isinstance(record.body, dict) else {"content": record.body}),
-    }
+    said = record.attributes | (record.body if isinstance(record.body, dict) else {"content": record.body})
     return record.span_of(
         trace_id=id_of(record.trace, "traceId", 16),
         span_id=id_of(record.span, "spanId", 8),
@@ -222,7 +197,7 @@ def _of_error(record: LogRecord) -> Span:
         status="error-log",
         status_message=text,
         attributes={key: value for key, value in values.items() if key != "event.name"}
-        | ({"exception.escaped": False} if record.is_mild else {}),
+        | ({"exception.escaped": False} if 0 < record.level < _LEVELS["ERROR"] else {}),
         events=(SpanEvent("exception", values, record.when),) if "exception.type" in values else (),
     )
 

@@ -74,10 +74,6 @@ def _annotation(raw: dict[str, Any]) -> Evaluation:
     )
 
 
-def _of_entry(raw: dict[str, Any]) -> Span | Evaluation:
-    return _annotation(raw) if "annotator_kind" in raw else _span(raw)
-
-
 FORMAT = Format(
     "phoenix",
     "Spans and annotations of Arize Phoenix, from its API or its data frames.",
@@ -93,5 +89,5 @@ FORMAT = Format(
             json_key(r"result|result\.score|result\.label"),
         ),
     ),
-    entry_reader(_of_entry),
+    entry_reader(lambda raw: _annotation(raw) if "annotator_kind" in raw else _span(raw)),
 )

@@ -134,6 +134,17 @@ def iso_ns(value: Any, field: str = "time") -> int:
         raise ValueError(f"{field} is {value!r:.60}, must be an ISO 8601 time") from error
 
 
+def timestamp_of(entry: Mapping[str, Any], missing: str) -> int:
+    """Return an entry's `timestamp` as `iso_ns` does.
+
+    Raises:
+        ValueError: it is no time, or `missing`.
+    """
+    if when := iso_ns(entry.get("timestamp"), "timestamp"):
+        return when
+    raise ValueError(missing)
+
+
 def any_ns(value: Any, field: str = "time") -> int:
     """Return a time in nanoseconds, from ISO 8601 or a number since 1970 in s, ms, us or ns, by its size.
 

@@ -21,6 +21,8 @@ _SIDES = (("SERVER", "sr", "ss"), ("CLIENT", "cs", "cr"))
 
 def _of_v1(value: dict[str, Any]) -> Span:
     notes, tags = objects_of(value.get("annotations")), objects_of(value.get("binaryAnnotations"))
+    values = ((str(tag.get("key")), tag.get("value")) for tag in tags)  # `true` only names the other side
+    said = {key: value for key, value in values if isinstance(value, str | int | float) and value is not True}
     at = {str(note.get("value")): note.get("timestamp") for note in reversed(notes)}
     side = next((side for side in _SIDES if side[1] in at or side[2] in at), None)
     start, end = (at.get(side[1]), at.get(side[2])) if side else (None, None)
@@ -38,15 +40,9 @@ def _of_v1(value: dict[str, Any]) -> Span:
             "duration": value.get("duration") or took,
             "localEndpoint": next((one for one in local if first(one, ("serviceName",))), {}),
             "annotations": [note for note in notes if note.get("value") not in ("cs", "cr", "sr", "ss")],
-            "tags": {str(tag.get("key")): tag["value"] for tag in tags if _is_tag(tag.get("value"))}
-            | ({"error": ""} if "error" in at else {}),
+            "tags": said | ({"error": ""} if "error" in at else {}),
         }
     )
-
-
-def _is_tag(value: Any) -> bool:
-    """Whether a binary annotation tells of the span: those that are `true` only name the other side."""
-    return isinstance(value, str | int | float) and value is not True
 
 
 FORMAT = Format(
