@@ -12,8 +12,9 @@ from fl_assets.events.formats.messages import words_of
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
+from fl_assets.events.formats.times import iso_ns
 from fl_assets.events.formats.tool_results import error_in_result
-from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of, required_text
+from fl_assets.events.formats.values import as_object, first, objects_of, required_text
 
 _MAX_DEPTH = 8
 

@@ -13,8 +13,9 @@ from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
+from fl_assets.events.formats.times import iso_ns
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
-from fl_assets.events.formats.values import as_object, iso_ns, objects_of, present, text_of
+from fl_assets.events.formats.values import as_object, objects_of, present, text_of
 
 _TAIL = 2000
 _NOT_SAID = ("Caveat: The messages below", "[Request interrupted by user")

@@ -14,15 +14,8 @@ from fl_assets.events.formats.otlp_values import integer_of
 from fl_assets.events.formats.readers import NotUsed, entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import (
-    any_ns,
-    as_list,
-    as_object,
-    decoded,
-    ns_or_none,
-    objects_of,
-    required_text,
-)
+from fl_assets.events.formats.times import any_ns, ns_or_none
+from fl_assets.events.formats.values import as_list, as_object, decoded, objects_of, required_text
 
 _STATUS = {"OK": "ok", "STATUS_CODE_OK": "ok", "ERROR": "error", "STATUS_CODE_ERROR": "error"}
 

@@ -14,17 +14,9 @@ from fl_assets.events.formats.messages import users_words, words_of
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
+from fl_assets.events.formats.times import NoTimesError, iso_ns
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
-from fl_assets.events.formats.values import (
-    NoTimesError,
-    as_object,
-    decoded,
-    first,
-    iso_ns,
-    number_of,
-    present,
-    text_of,
-)
+from fl_assets.events.formats.values import as_object, decoded, first, number_of, present, text_of
 
 _EXIT = re.compile(r"(?:Process exited with code|Exit code:?|exit_code\W+)\s*(-?\d+)")
 _OUTPUT = re.compile(r"^Output:\n", re.MULTILINE)

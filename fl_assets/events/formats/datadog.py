@@ -14,15 +14,8 @@ from fl_assets.events.formats.marks import has_all, has_any
 from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import (
-    any_ns,
-    as_list,
-    as_object,
-    first,
-    number_of,
-    present,
-    required_text,
-)
+from fl_assets.events.formats.times import any_ns
+from fl_assets.events.formats.values import as_list, as_object, first, number_of, present, required_text
 
 _ROOT = frozenset({"", "0", "undefined", "None"})
 _KINDS = {"workflow": "chain", "task": "chain"}

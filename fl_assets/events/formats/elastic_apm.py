@@ -18,15 +18,8 @@ from fl_assets.events.formats.marks import has_all, has_any
 from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import (
-    any_ns,
-    as_list,
-    as_object,
-    first,
-    number_of,
-    objects_of,
-    required_text,
-)
+from fl_assets.events.formats.times import any_ns
+from fl_assets.events.formats.values import as_list, as_object, first, number_of, objects_of, required_text
 
 _KINDS = ("transaction", "span", "error")
 _OF_ELASTIC = re.compile(r"(?:transaction|processor|timestamp|event|data_stream)\.")

@@ -16,8 +16,9 @@ import orjson
 from fl_assets.events.formats.attributes import ATTRIBUTES
 from fl_assets.events.formats.conventions import session_of
 from fl_assets.events.formats.seam import EvaluationLine
-from fl_assets.events.formats.spans import MAX_NS, Span
-from fl_assets.events.formats.values import first, iso, text_of
+from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.times import MAX_NS, iso
+from fl_assets.events.formats.values import first, text_of
 
 RESULT = "gen_ai.evaluation.result"
 _MAX_TEXT = 4000

@@ -14,8 +14,9 @@ from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
+from fl_assets.events.formats.times import iso_ns, timestamp_of
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
-from fl_assets.events.formats.values import as_list, as_object, first, iso_ns, objects_of, timestamp_of
+from fl_assets.events.formats.values import as_list, as_object, first, objects_of
 
 _UNFINISHED = frozenset({"validating", "scheduled", "awaiting_approval", "executing"})
 

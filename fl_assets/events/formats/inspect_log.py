@@ -16,8 +16,9 @@ from fl_assets.events.formats.messages import words_of
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span
+from fl_assets.events.formats.times import iso_ns
 from fl_assets.events.formats.tool_results import failed_text
-from fl_assets.events.formats.values import as_object, first, iso_ns, objects_of, text_of
+from fl_assets.events.formats.values import as_object, first, objects_of, text_of
 
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Correct, partial, incorrect, no answer."""

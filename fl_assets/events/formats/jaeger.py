@@ -11,9 +11,8 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import as_object, check_us, first, ns_or_none, objects_of, required_text
-
-_LAST_US = 253_402_300_799 * 10**6
+from fl_assets.events.formats.times import MAX_NS, check_us, ns_or_none
+from fl_assets.events.formats.values import as_object, first, objects_of, required_text
 
 
 def _of_trace(value: Any) -> Iterator[Found]:
@@ -37,7 +36,7 @@ def _tags(value: dict[str, Any]) -> dict[str, Any]:
 def _microseconds(value: Any, field: str) -> int:
     if isinstance(value, str) and value.isdigit():
         value = int(value)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_US:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= MAX_NS // 1000:
         raise ValueError(f"{field} is {value!r:.60}, must be microseconds")
     return int(value) * 1000
 

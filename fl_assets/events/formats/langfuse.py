@@ -20,17 +20,8 @@ from fl_assets.events.formats.messages import turn_of
 from fl_assets.events.formats.readers import Found, NotUsed, or_reason, span_reader
 from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, Read, ReadOptions
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import (
-    any_ns,
-    as_object,
-    first,
-    get,
-    iso,
-    ns_or_none,
-    objects_of,
-    present,
-    required_text,
-)
+from fl_assets.events.formats.times import any_ns, iso, ns_or_none
+from fl_assets.events.formats.values import as_object, first, get, objects_of, present, required_text
 
 EVENTS = has_all(
     rb'"type"\s*:\s*"(?:trace|span|generation|event|score|observation|agent|tool|chain|retriever|evaluator'

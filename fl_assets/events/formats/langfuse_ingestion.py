@@ -15,7 +15,8 @@ from typing import Any
 from fl_assets.events.formats.langfuse import EVENTS, evaluation_of, span_of, turn_of_trace
 from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.values import as_object, ns_or_none, objects_of
+from fl_assets.events.formats.times import ns_or_none
+from fl_assets.events.formats.values import as_object, objects_of
 
 MAX_HELD = 100_000
 """Observations of a file that wait for their updates; of more, the oldest are taken as they are."""

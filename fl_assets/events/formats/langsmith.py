@@ -14,14 +14,12 @@ from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.times import any_ns, iso_ns, ns_or_none
 from fl_assets.events.formats.values import (
-    any_ns,
     as_list,
     as_object,
     decoded,
     first,
-    iso_ns,
-    ns_or_none,
     present,
     required_text,
     text_of,

@@ -11,7 +11,8 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
-from fl_assets.events.formats.values import any_ns, as_object, decoded, first, present, required_text
+from fl_assets.events.formats.times import any_ns
+from fl_assets.events.formats.values import as_object, decoded, first, present, required_text
 
 _OPERATIONS = (("embedding", "embeddings"), ("mcp", "execute_tool"), ("text_completion", "text_completion"))
 _SERVICE_KEYS = ("user_api_key_alias", "user_api_key_team_alias")

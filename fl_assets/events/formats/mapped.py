@@ -17,8 +17,9 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
+from fl_assets.events.formats.times import any_ns
 from fl_assets.events.formats.tool_results import failed_text
-from fl_assets.events.formats.values import any_ns, as_object, number_of, text_of
+from fl_assets.events.formats.values import as_object, number_of, text_of
 
 _FALSE = frozenset({"false", "no", "0", "error", "failed", "failure", "fail"})
 

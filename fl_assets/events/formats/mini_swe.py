@@ -13,7 +13,8 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span
-from fl_assets.events.formats.values import NoTimesError, as_object, first, ns_or_none, objects_of, text_of
+from fl_assets.events.formats.times import NoTimesError, ns_or_none
+from fl_assets.events.formats.values import as_object, first, objects_of, text_of
 
 _RETURN = re.compile(
     r"<returncode>\s*(-?\d+)\s*</returncode>\s*(?:<(?:output|stdout)>)?(.*?)(?:</(?:output|stdout)>|\Z)",

@@ -14,12 +14,11 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, events_in
+from fl_assets.events.formats.times import any_ns, ns_or_none
 from fl_assets.events.formats.values import (
-    any_ns,
     as_object,
     decoded,
     first,
-    ns_or_none,
     objects_of,
     present,
     required_text,

@@ -11,8 +11,9 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import Found, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.times import iso_ns
 from fl_assets.events.formats.tool_results import failed_text
-from fl_assets.events.formats.values import as_object, first, iso_ns, present, required_text
+from fl_assets.events.formats.values import as_object, first, present, required_text
 
 _KINDS = {
     "agent": "invoke_agent",

@@ -11,7 +11,8 @@ from fl_assets.events.formats.marks import has_all
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span
-from fl_assets.events.formats.values import as_object, iso_ns
+from fl_assets.events.formats.times import iso_ns
+from fl_assets.events.formats.values import as_object
 
 _STILL_RUNNING = -1
 _MAX_LINE = 500

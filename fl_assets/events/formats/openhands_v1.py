@@ -11,7 +11,8 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import Records, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
-from fl_assets.events.formats.values import as_object, first, objects_of, timestamp_of
+from fl_assets.events.formats.times import timestamp_of
+from fl_assets.events.formats.values import as_object, first, objects_of
 
 _TAIL = 2000
 _NO_CALLS = frozenset(

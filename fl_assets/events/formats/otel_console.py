@@ -10,7 +10,8 @@ from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, events_in
-from fl_assets.events.formats.values import any_ns, as_object, required_text
+from fl_assets.events.formats.times import any_ns
+from fl_assets.events.formats.values import as_object, required_text
 
 _STATUS = {"OK": "ok", "1": "ok", "ERROR": "error", "2": "error"}
 _MATCHES = has_any(

@@ -13,7 +13,8 @@ from fl_assets.events.formats.otlp_values import attributes_of
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import any_ns, as_object, first, objects_of, required_text
+from fl_assets.events.formats.times import any_ns
+from fl_assets.events.formats.values import as_object, first, objects_of, required_text
 
 _STATUS = {"1": "ok", "2": "error", "OK": "ok", "ERROR": "error"}
 

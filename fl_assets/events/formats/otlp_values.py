@@ -4,7 +4,8 @@ import base64
 import re
 from typing import Any
 
-from fl_assets.events.formats.values import as_list, as_object, check_ns, get, iso_ns, objects_of
+from fl_assets.events.formats.times import check_ns, iso_ns
+from fl_assets.events.formats.values import as_list, as_object, get, objects_of
 
 _MAX_DEPTH = 20
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]")

@@ -12,7 +12,8 @@ from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, events_in
-from fl_assets.events.formats.values import any_ns, as_list, as_object, ns_or_none, required_text, text_of
+from fl_assets.events.formats.times import any_ns, ns_or_none
+from fl_assets.events.formats.values import as_list, as_object, required_text, text_of
 
 _STATUS = {"OK": "ok", "ERROR": "error"}
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from fl_assets.events.formats.evaluations import Evaluation
 from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Lines, Read, RefusedLine, json_records
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.times import NoTimesError
 from fl_assets.events.formats.traces import events_of
-from fl_assets.events.formats.values import NoTimesError, as_list, as_object, objects_of
+from fl_assets.events.formats.values import as_list, as_object, objects_of
 
 
 class NotUsed(NamedTuple):

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fl_assets.events.formats.values import as_object, ns_or_none, objects_of
-
-MAX_NS = 253_402_300_799 * 10**9  # the end of year 9999, the last that a datetime can hold
+from fl_assets.events.formats.times import MAX_NS, ns_or_none
+from fl_assets.events.formats.values import as_object, objects_of
 
 
 class SpanEvent(NamedTuple):

@@ -40,8 +40,9 @@ from fl_assets.events.formats.seam import (
     early_in_words,
 )
 from fl_assets.events.formats.spans import Span
+from fl_assets.events.formats.times import iso, iso_ns
 from fl_assets.events.formats.turns import Turn, one_per_question
-from fl_assets.events.formats.values import first, iso, iso_ns
+from fl_assets.events.formats.values import first
 
 MAX_HELD_SPANS = 100_000
 """Spans that are held at a time; a trace spread over more spans of a file is settled in parts."""

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from fl_assets.events.formats.seam import EventLine
-from fl_assets.events.formats.values import decoded, iso
+from fl_assets.events.formats.times import iso
+from fl_assets.events.formats.values import decoded
 
 SAME_REQUEST_NS = 3 * 10**9
 """The same question so soon after an answer is the same request, in another trace: no person is that fast."""

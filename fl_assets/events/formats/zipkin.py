@@ -12,15 +12,8 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import entry_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import (
-    any_ns,
-    as_object,
-    check_us,
-    first,
-    ns_or_none,
-    objects_of,
-    required_text,
-)
+from fl_assets.events.formats.times import any_ns, check_us, ns_or_none
+from fl_assets.events.formats.values import as_object, first, objects_of, required_text
 
 
 def span_of(raw: dict[str, Any]) -> Span:
