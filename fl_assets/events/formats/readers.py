@@ -66,12 +66,19 @@ def or_reason(make: Callable[..., Found], *given: Any) -> Found:
 
 def values_in(value: Any, pages: str = "") -> list[Any]:
     """Return the values in lists, at any depth, and in the named lists of objects, else the value alone."""
-    if isinstance(value, list):
-        return [one for entry in value for one in values_in(entry, pages)]
-    lists = [found for name in pages.split() if isinstance(found := as_object(value).get(name), list)]
-    if lists or (lists := _documents(value)):
-        return values_in(lists, pages)
-    return [value]
+    found, held = [], [value]
+    while held:
+        one = held.pop()
+        whole = as_object(one)
+        inner = [whole[name] for name in pages.split() if isinstance(whole.get(name), list)] or _documents(
+            one
+        )
+        inner = one if isinstance(one, list) else inner
+        if inner or isinstance(one, list):
+            held += reversed(inner)
+        else:
+            found.append(one)
+    return found
 
 
 def _documents(value: Any) -> list[dict[str, Any]]:

@@ -19,6 +19,12 @@ RECORD = {
     "timeUnixNano": 1,
     "body": {"intValue": 1},
 }
+OTLP_SPAN = {
+    "traceId": "a" * 32,
+    "spanId": "b" * 16,
+    "startTimeUnixNano": "1793527200000000000",
+    "endTimeUnixNano": "1793527200000000001",
+}
 DOCUMENTS = {
     "otlp": {
         "resourceSpans": [
@@ -202,3 +208,10 @@ def test_nothing_that_a_file_holds_breaks_its_reader(name, choose):
             assert orjson.loads(entry.data)["name"]
         elif found.table == "events":
             assert_is_an_event(orjson.loads(entry.data))
+
+
+@pytest.mark.parametrize("depth", [1, 1000])
+def test_lists_in_lists_are_their_entries_at_any_depth(depth):
+    line = b"[" * depth + orjson.dumps(OTLP_SPAN) + b"]" * depth
+    entry = next(entry for entry in FORMATS if entry.name == "otlp")
+    assert [type(result).__name__ for result in entry.read([(1, line)])] == ["EventLine"]
