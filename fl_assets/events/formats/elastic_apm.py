@@ -19,7 +19,15 @@ from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reade
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.times import any_ns
-from fl_assets.events.formats.values import as_list, as_object, first, number_of, objects_of, required_text
+from fl_assets.events.formats.values import (
+    as_list,
+    as_object,
+    first,
+    number_of,
+    objects_of,
+    present,
+    required_text,
+)
 
 _KINDS = ("transaction", "span", "error")
 _OF_ELASTIC = re.compile(r"(?:transaction|processor|timestamp|event|data_stream)\.")
@@ -75,11 +83,12 @@ def _of_event(one: dict[str, Any], metadata: dict[str, Any]) -> Span | NotUsed:
     service = as_object(as_object(raw.get("context")).get("service"))
     resource = {**metadata, **_resource_of({"service": service})}
     if kind == "error":
-        return _error(raw, _ids(raw), as_object(raw.get("exception")), raw.get("log"), resource)
+        return _error(raw, as_object(raw.get("exception")), raw.get("log"), resource)
     context = as_object(raw.get("context"))
     code = _at(context, "response.status_code") or _at(context, "http.status_code")
-    attributes = {**as_object(context.get("tags")), **as_object(_at(raw, "otel.attributes"))}
-    return _span(raw, _ids(raw), raw.get("duration"), code, resource, attributes)
+    return _span(
+        raw, code, {**as_object(context.get("tags")), **as_object(_at(raw, "otel.attributes"))}, resource
+    )
 
 
 def _of_otel(one: dict[str, Any]) -> Span | NotUsed:
@@ -108,87 +117,64 @@ def _of_otel(one: dict[str, Any]) -> Span | NotUsed:
 
 
 def _of_document(kind: str, one: dict[str, Any]) -> Span:
-    own = {key: _at(one, f"{kind}.{key}") for key in ("id", "name", "type", "subtype", "result", "action")}
-    parent = _at(one, "parent.id") or (_at(one, "transaction.id") if kind != "transaction" else None)
-    when = _at(one, "timestamp.us") or one["@timestamp"]
-    raw = {**own, "timestamp": when, "outcome": _at(one, "event.outcome")}
-    ids = (_at(one, "trace.id"), own["id"], parent)
-    resource = _resource_of(one)
+    took = number_of({"us": _at(one, f"{kind}.duration.us")}, ("us",))
+    raw = {key: _at(one, f"{kind}.{key}") for key in ("id", "name", "type", "result")} | {
+        "trace_id": _at(one, "trace.id"),
+        "parent_id": _at(one, "parent.id"),
+        "transaction_id": _at(one, "transaction.id") if kind != "transaction" else None,
+        "timestamp": _at(one, "timestamp.us") or one["@timestamp"],
+        "duration": took / 1000 if took is not None else None,
+        "outcome": _at(one, "event.outcome"),
+    }
     if kind == "error":
         exceptions = _at(one, "error.exception")
         exception = (objects_of(exceptions) or [as_object(exceptions)])[0]
         for key in ("message", "type", "handled"):
             if (found := _at(one, f"error.exception.{key}")) is not None:
                 exception = {**exception, key: (as_list(found) or [found])[0]}
-        return _error(raw, ids, exception, _at(one, "error.log"), resource)
-    took = number_of({"us": _at(one, f"{kind}.duration.us")}, ("us",))
+        return _error(raw, exception, _at(one, "error.log"), _resource_of(one))
     labels = {**_below(one, "labels"), **_below(one, "numeric_labels")}
-    return _span(
-        raw,
-        ids,
-        took / 1000 if took is not None else None,
-        _at(one, "http.response.status_code"),
-        resource,
-        {attribute_of(key): value for key, value in labels.items()},
-    )
+    attributes = {attribute_of(key): value for key, value in labels.items()}
+    return _span(raw, _at(one, "http.response.status_code"), attributes, _resource_of(one))
 
 
-def _ids(raw: dict[str, Any]) -> tuple[Any, Any, Any]:
-    return raw.get("trace_id"), raw.get("id"), raw.get("parent_id") or raw.get("transaction_id")
-
-
-def _span(
-    raw: dict[str, Any],
-    ids: tuple[Any, Any, Any],
-    took_ms: Any,
-    code: Any,
-    resource: dict[str, Any],
-    attributes: dict[str, Any],
-) -> Span:
+def _span(raw: dict[str, Any], code: Any, attributes: dict[str, Any], resource: dict[str, Any]) -> Span:
     start = any_ns(raw.get("timestamp"), "timestamp")
-    took = number_of({"ms": took_ms}, ("ms",))
+    took = number_of(raw, ("duration",))
     about = {"http.response.status_code": code, "result": raw.get("result"), "span_type": raw.get("type")}
     return Span(
-        trace_id=required_text(ids[0], "trace id").lower(),
-        span_id=required_text(ids[1], "id").lower(),
-        parent_id=str(ids[2] or "").lower(),
+        trace_id=required_text(raw.get("trace_id"), "trace id").lower(),
+        span_id=required_text(raw.get("id"), "id").lower(),
+        parent_id=str(raw.get("parent_id") or raw.get("transaction_id") or "").lower(),
         name=str(raw.get("name") or raw.get("type") or ""),
         start_ns=start,
         end_ns=start + round(took * 1e6) if took is not None else 0,
         status=_STATUS.get(str(raw.get("outcome") or "").lower(), "unset"),
         scope="elastic-apm",
-        attributes={**{key: value for key, value in about.items() if value is not None}, **attributes},
+        attributes={**present(about), **attributes},
         resource=resource,
     )
 
 
-def _error(
-    raw: dict[str, Any],
-    ids: tuple[Any, Any, Any],
-    exception: dict[str, Any],
-    log: Any,
-    resource: dict[str, Any],
-) -> Span:
+def _error(raw: dict[str, Any], exception: dict[str, Any], log: Any, resource: dict[str, Any]) -> Span:
     """Read an error as what tells of its span's failure: its words, where the span has none."""
     while causes := objects_of(exception.get("cause")):
         exception = causes[0]
-    values = {
-        "exception.type": exception.get("type"),
-        "exception.message": exception.get("message") or as_object(log).get("message"),
-    }
+    message = exception.get("message") or as_object(log).get("message")
+    values = present({"exception.type": exception.get("type"), "exception.message": message})
     when = any_ns(raw.get("timestamp"), "timestamp")
-    own = required_text(ids[1], "id").lower()
+    own = required_text(raw.get("id"), "id").lower()
     return Span(
-        trace_id=str(ids[0] or own).lower(),
-        span_id=str(ids[2] or own).lower(),
+        trace_id=str(raw.get("trace_id") or own).lower(),
+        span_id=str(raw.get("parent_id") or raw.get("transaction_id") or own).lower(),
         parent_id="",
         name=str(raw.get("culprit") or exception.get("type") or "error"),
-        start_ns=0 if ids[0] else when,
+        start_ns=0 if raw.get("trace_id") else when,
         end_ns=when,
         status="error-log",
         scope="elastic-apm",
         resource=resource,
-        events=(SpanEvent("exception", {key: str(value) for key, value in values.items() if value}, when),),
+        events=(SpanEvent("exception", {key: str(value) for key, value in values.items()}, when),),
     )
 
 
