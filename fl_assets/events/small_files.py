@@ -27,14 +27,7 @@ class SmallFile:
 
 
 def small_file(reading: Reading, number: int, head: bytes, *, most: int) -> SmallFile | None:
-    """Return a file that its first bytes are all of, noted in `reading` as read; None for any other.
-
-    Args:
-        reading: of the file, of which nothing was read before.
-        number: of the file.
-        head: its first bytes, unpacked.
-        most: bytes of the longest line that is read.
-    """
+    """Return a file that its first bytes are all of, noted in `reading` as read; None for any other."""
     source = reading.source
     if source.coding or source.offset or not len(head) == source.size <= _SMALL_BYTES:
         return None

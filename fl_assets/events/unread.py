@@ -99,13 +99,7 @@ def may_become_events(head: bytes, source: Source, now: datetime) -> bool:
 
 
 def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
-    """Return what a file of no known format looks like.
-
-    Args:
-        name: its name.
-        start: its first bytes.
-        head: its first bytes unpacked, perhaps cut within a line.
-    """
+    """Return what a file of no known format looks like, by its first bytes: as they are, and unpacked."""
     kind = row_file_of(start) or row_file_of(head, is_packed=True)
     if kind and (found := _table(kind, head)):
         return found
