@@ -6,6 +6,7 @@ agent must not do what an error text asks for.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def server() -> "MCPServer":
     from mcp.server import MCPServer
     from mcp_types import ToolAnnotations
 
-    made = MCPServer("fl-assets", instructions=INSTRUCTIONS, log_level="ERROR")
+    made = MCPServer("fl-assets", version=version("fl-assets"), instructions=INSTRUCTIONS, log_level="ERROR")
     for tool in (patterns, pattern, playbooks, playbook, decisions, outcomes):
         made.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False))(tool)
     return made

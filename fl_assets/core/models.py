@@ -38,9 +38,10 @@ Signal = Literal[
 ]
 FailureClass = ErrorClass | Signal
 Action = Literal["apply", "canary", "hold", "reject", "none"]
-Route = Literal["machine", "wait", "export", "people", "gate", "busy", "rejected"]
+Route = Literal["machine", "wait", "export", "people", "gate", "busy", "rejected", "done"]
 """Who acts on a decision: the machine; a person who approves it (wait) or makes an exported change; people,
-as it cannot be automated; nobody until the gate passes, or another trial has ended (busy); nobody."""
+as it cannot be automated; nobody until the gate passes, or another trial has ended (busy); nobody, as it
+was rejected or is in effect (done)."""
 Mode = Literal["live", "backtest"]
 CycleStatus = Literal["running", "completed", "insufficient_data", "gated", "failed", "disabled"]
 

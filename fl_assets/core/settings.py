@@ -102,6 +102,8 @@ class FederatedLearningConfig(BaseSettings):
     """First daily partition (UTC); older events are refused. When not given, partitions begin at the first
     day of telemetry."""
     # Paths
+    data_path: Path = Path("./data")
+    """Folder of all that the coordinator keeps: lake, warehouse, reports, adapters."""
     telemetry_path: Annotated[Path | str, BeforeValidator(_as_place)] = Path("./data/telemetry/cache")
     """Folder of telemetry files, searched at any depth, or `s3://bucket/prefix`, `gs://` or `az://` (needs
     the [object-storage] extra), whose new objects are fetched below the data folder."""
@@ -109,10 +111,10 @@ class FederatedLearningConfig(BaseSettings):
     """Servers that traces are pulled from, day by day (YAML, docs/connect.md)."""
     error_records_path: Path = Path("./data/self-improve/records")
     """Folder of the self-improvement engine's error records (JSON or JSONL)."""
-    playbook_path: Path = Path("./data/federated-learning/playbooks")
-    """Folder the playbook JSON files are written to."""
-    data_path: Path = Path("./data")
-    """Folder of all that the coordinator keeps: lake, warehouse, reports, adapters."""
+    playbook_path: Path = Field(
+        default_factory=lambda settings: settings["data_path"] / "federated-learning" / "playbooks"
+    )
+    """Folder the playbook JSON files are written to, below the data folder when not given."""
     lake_path: Annotated[Path | str, BeforeValidator(_as_place)] = Field(
         default_factory=lambda settings: settings["data_path"] / "lake"
     )

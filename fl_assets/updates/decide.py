@@ -21,6 +21,7 @@ _IN_WORDS: Mapping[Route, str] = {
     "gate": "held back",
     "busy": "awaiting another trial",
     "rejected": "turned down before",
+    "done": "already in effect",
 }
 _BEGINS: Mapping[Route, tuple[str, ...]] = {
     "export": ("for review", "exported for review"),
@@ -106,6 +107,7 @@ _LEFT: Mapping[str, tuple[Action, Route]] = {
     "wait": ("hold", "wait"),
     "export": ("none", "export"),
     "none": ("none", "people"),
+    "done": ("none", "done"),
 }
 _STAGES = "waits for approval: FEDERATED_LEARNING_APPLY=stage prepares and verifies, and switches nothing"
 _LEVELS: Mapping[ApplyLevel, tuple[Action, Route, str]] = {

@@ -175,7 +175,7 @@ class _Evidence:
         if self.trial.stage == "watch":
             return "kept", None, f"the effect is still there after {_days(passed)}"
         if self.trial.stage == "canary" and self.panel.looks:
-            return "safe", None, f"no harm on canary nodes after {_days(passed)}"
+            return "safe", None, f"no clear harm on canary nodes after {_days(passed)}"
         if better is not None and self.panel.looks:
             last = len(self.panel.looks) - 1
             doubts = "; ".join(self._doubts(last))

@@ -36,6 +36,12 @@ def test_the_defaults_are_those_of_the_contract():
     assert settings.start_date == date(2023, 1, 1)
 
 
+def test_what_is_written_is_below_the_data_folder(tmp_path):
+    settings = read(data_path=tmp_path)
+    assert settings.playbook_path == tmp_path / "federated-learning" / "playbooks"
+    assert settings.lake_path == tmp_path / "lake"
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

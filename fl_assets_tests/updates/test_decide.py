@@ -18,7 +18,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.rules import held_by
 from fl_assets.updates import carriers
 from fl_assets.updates.carriers.carrier import KnownTargets, is_changed_by_machine, module_of
-from fl_assets.updates.decide import ApplyLevel, decide, route_of
+from fl_assets.updates.decide import ApplyLevel, decide, in_words, route_of
 from fl_assets.updates.ids import change_id, playbook_hash
 from fl_assets.updates.policy import KeyRule, RefusedChangeError, UpdatePolicy, plan_changes
 from fl_assets_tests.build import DAY, playbook
@@ -179,6 +179,9 @@ def test_a_config_change_outside_of_its_policy_is_none_and_says_why(given, curre
     decision = decided(policy=policy(**given), current={} if current is None else {TARGET: current})
     assert decision.action == "none"
     assert reason in decision.reasons[0]
+    is_in_effect = "already holds" in reason
+    assert decision.route == ("done" if is_in_effect else "people")
+    assert (in_words(decision.model_dump()) == "already in effect") == is_in_effect
 
 
 def test_without_a_policy_no_config_changes():

@@ -31,7 +31,7 @@ class ProposedChange:
     """Value asked for."""
     revert_plan: str
     """How it would be reverted."""
-    route: Literal["machine", "wait", "export", "none"]
+    route: Literal["machine", "wait", "export", "none", "done"]
     """`machine` when it may be carried out, `wait` when a person must approve it, `export` when people change
     it, `none` when nothing can be done."""
     reasons: tuple[str, ...]

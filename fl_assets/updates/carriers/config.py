@@ -14,22 +14,27 @@ from fl_assets.updates.edit import ConfigFileError
 from fl_assets.updates.history import Update, sides
 from fl_assets.updates.policy import ConfigChange, RefusedChangeError, UpdatePolicy, plan_changes
 
+IN_EFFECT = (
+    "the config already holds these values; what still fails is on nodes that have not taken them yet or are "
+    "held back from them, or has another cause"
+)
+
 
 def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
     """Return the change of all config keys that a playbook names, or why none is changed."""
     try:
         changes = plan_changes(playbook, known.policy, current=known.current, last_changed=known.last_changed)
-        why_not = "" if changes else "the config already holds these values"
+        route, why_not = "done", IN_EFFECT
     except RefusedChangeError as error:
-        changes, why_not = [], str(error)
+        changes, route, why_not = [], "none", f"not applied: {error}"
     if not changes:
         return ProposedChange(
             target=target_in_words(playbook),
             from_value=None,
             to_value=as_json(playbook.suggested_changes),
             revert_plan="nothing was changed",
-            route="none",
-            reasons=(f"not applied: {why_not}",),
+            route=route,
+            reasons=(why_not,),
         )
     before = {change.rule.target: change.old for change in changes}
     after = {change.rule.target: change.new for change in changes}
