@@ -224,15 +224,17 @@ def show_playbooks(playbooks: Sequence[Playbook]) -> None:
     ready = [one for one in playbooks if not one.held_because]
     held = [one for one in playbooks if one.held_because]
     say(f"\n{counted_playbooks(len(ready))} ready{_ORDER if len(ready) > 1 else ''}")
+    columns = ("id", *_COLUMNS)
     if ready:
-        show_table(_COLUMNS, [[*_cells(one), f"{one.title}{_changes(one)}"] for one in ready])
+        rows = [[one.improvement_id, *_cells(one), f"{one.title}{_changes(one)}"] for one in ready]
+        show_table(columns, rows)
     say(f"\n{counted_playbooks(len(held))} held back")
     if held:
         rows = []
         for one in held:
             why = "; ".join(rule(without_subject(each, one.improvement_id)) for each in one.held_because)
-            rows.append([*_cells(one), one.title, why])
-        show_table((*_COLUMNS, "held because"), rows)
+            rows.append([one.improvement_id, *_cells(one), one.title, why])
+        show_table((*columns, "held because"), rows)
 
 
 def show_json(content: Any) -> None:

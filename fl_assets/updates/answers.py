@@ -8,6 +8,7 @@ from collections.abc import Collection
 from datetime import date
 
 from fl_assets.infra.clock import now_utc
+from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import Rollout
 from fl_assets.updates.policy import RefusedChangeError
 from fl_assets.updates.proposals import can_be_answered
@@ -102,9 +103,10 @@ def answer(
     found = locate_decision(space, decision_id, releases)
     decision = found.decision
     if yes and not can_be_answered(decision):
+        past = ", and of a past day" if decision.mode == "backtest" else ""
         raise AnswerError(
-            f"decision {decision.decision_id} is {decision.action} ({decision.mode}): "
-            f"{'; '.join(decision.reasons)}; there is nothing to approve"
+            f"decision {decision.decision_id} is {in_words(decision.model_dump())}{past}: there is nothing "
+            f"to approve; `fl-assets explain {decision.decision_id[:8]}` says why"
         )
     code = intent_of(space).is_meant(codes, found.update, found.known)
     if not code:

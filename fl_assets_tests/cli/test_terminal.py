@@ -136,6 +136,23 @@ def test_an_ambiguous_beginning_lists_what_it_matches():
         one_of("x", ids, "patterns", "fl-assets patterns")
 
 
+def test_a_playbook_is_exported_by_the_id_that_the_list_shows(at_home):
+    rows = run("playbooks").stdout.splitlines()
+    first = next(row for row in rows if re.match(r"[0-9a-f]{16}  ", row))
+    assert run("export", first[:10]).stdout.startswith("# ")
+
+
+def test_approving_what_is_held_back_is_refused_in_one_sentence(at_home):
+    held = next(
+        row["decision_id"]
+        for row in at_home.workspace.warehouse.read_day("update_decisions", LAST_DAY)
+        if row["route"] == "gate"
+    )
+    with pytest.raises(ValueError, match=r"held back.*: there is nothing to approve") as caught:
+        run("approve", held, "--reason", "why")
+    assert len(str(caught.value)) < 140
+
+
 def test_an_ambiguous_decision_lists_what_it_matches(at_home):
     from fl_assets.updates.answers import code_for
 
