@@ -38,6 +38,7 @@ def headlines(
     moods = [f"{states[state]} {state}" for state in ("new", "rising", "regressed") if states[state]]
     failed, failed_before = _failed(rows.totals, days), _failed(rows.totals, [day_before])
     unread, unread_before = _unreadable(rows.ingestion.get(rows.day, {})), _unreadable(earlier)
+    files_left_out = quality.unread and not quality.quarantined  # a file that cannot be read has no day
     return (
         Headline(
             name="Events",
@@ -80,7 +81,7 @@ def headlines(
             before=earlier.get("bad_ratio"),
             unit="share",
             more_is="bad",
-            note=f"{quality.quarantined:,} lines",
+            note=f"{quality.quarantined:,} lines{'; some files not read' if files_left_out else ''}",
             is_sure=_apart(unread, unread_before),
         ),
     )

@@ -480,6 +480,13 @@ def test_the_page_says_what_was_too_much_to_be_looked_at(tmp_path):
         assert "in no pattern" not in " ".join(build_report(rows(left_out=nothing)).summary)
 
 
+def test_files_that_could_not_be_read_at_all_are_no_day_without_a_fault():
+    files = ["1 file of no known format could not be read:"]
+    found = build_report(rows(unread=files, ingestion={DAY: {"events": 200}}))
+    assert headline(found, "Unreadable lines").note == "0 lines; some files not read"
+    assert headline(build_report(rows(unread=files)), "Unreadable lines").note == "2 lines"
+
+
 def test_fewer_nodes_than_a_pattern_needs_are_said_and_what_to_do():
     assert too_few_nodes(3, 3) == too_few_nodes(0, 3) == ""
     for number, words in ((1, "only 1 node reports"), (2, "only 2 nodes report")):
