@@ -40,8 +40,9 @@ from fl_assets.events.redaction.rules import RULES
 
 HERE = Path(__file__).parent
 WEIGHTS = Path(likelihood.__file__).with_suffix(".json")
-_ENDS = (3882, 6483, 10986, 14222, 16269, 17006, 19052, 20394, 21123)
-"""Where the corpora in `redaction_blind.jsonl` end, the seventh to ninth and those after them two by two."""
+_ENDS = (3882, 6483, 10986, 14222, 16269, 17006, 19052, 20394, 21123, 21864)
+"""Where the corpora in `redaction_blind.jsonl` end: the first five, the seventh to ninth, the tenth to
+thirteenth two by two, the fourteenth, the fifteenth."""
 TELEMETRY = HERE.parents[1] / "shared/data"
 """Real telemetry, which is read where it is there; nothing of it is kept here."""
 _LABELS = {"PASSWORD", "API_KEY"}
@@ -224,15 +225,15 @@ def left_alone(draw: random.Random, telemetry: Path) -> list[dict]:
     so = [
         text for text in told if any(one for _, one in shapes.look_so(text.encode(), _shaped(text.encode())))
     ]
-    texts += draw.sample(about, min(2500, len(about))) + draw.sample(so, min(4000, len(so)))
-    texts += [text for text in told if any(numbers_seen(ALONE, [{"text": text, "spans": []}]))]
+    numbers = [text for text in told if any(numbers_seen(ALONE, [{"text": text, "spans": []}]))]
+    texts += draw.sample(about, min(4000, len(about))) + draw.sample(so, min(12000, len(so))) + numbers
     return [{"text": text, "spans": []} for text in texts if not residue_named(text)]
 
 
 def _texts(told: object) -> Iterator[str]:
     """Give the beginnings of the texts in an event."""
     if isinstance(told, str):
-        yield told[:600]
+        yield told[:2000]
     elif isinstance(told, dict):
         for one in told.values():
             yield from _texts(one)
@@ -333,6 +334,9 @@ def main() -> None:
         for name, corpus in given.items()
     }
     alone = left_alone(draw, arguments.telemetry)
+    print(
+        f"{len(alone)} texts without any; telemetry is {'' if arguments.telemetry.is_dir() else 'not '}there"
+    )
     words[ALONE], numbers[ALONE] = list(seen(ALONE, alone)), list(numbers_seen(ALONE, alone))
     if arguments.leave_one_out is not None:
         left_out = arguments.leave_one_out or [name for name in given if name.startswith("blind")]

@@ -453,3 +453,31 @@ def test_a_number_near_a_word_for_a_telephone_in_any_language_is_one(text):
 )
 def test_a_number_of_something_else_near_a_call_is_no_telephone(text):
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("rm ../../home/otis/x", "rm ../../home/<HOME_USER>/x"),
+        ("~/.claude/projects/-Users-otis-work", "~/.claude/projects/-Users-<HOME_USER>-work"),
+        ("http://corp\\svc:H4w-finch@proxy:3128", "http://<URL_CREDENTIALS>@proxy:3128"),
+        ("$ openssl rand -hex 8\na23dc826692ed790\n$", "$ openssl rand -hex 8\n<PASSWORD>\n$"),
+        ("go to https://x.io/device and enter KQWM-7RTD", "go to https://x.io/device and enter <API_KEY>"),
+        ('{"wa_id":"4915555018293"}', '{"wa_id":"<PHONE>"}'),
+        ("2. Tablet - $903.95  \n3. Portable charger", "2. Tablet - $903.95  \n3. Portable charger"),
+        ("loaded 415 555 0132 bytes", "loaded 415 555 0132 bytes"),
+        ("La contraseña es obligatoria", "La contraseña es obligatoria"),
+        ("Das Kennwort ist falsch", "Das Kennwort ist falsch"),
+        ('PGPASSWORD="${PG_PASS:?unset}" psql', 'PGPASSWORD="${PG_PASS:?unset}" psql'),
+        ("export ANTHROPIC_API_KEY=sk-ant-...", "export ANTHROPIC_API_KEY=sk-ant-..."),
+        ("sed 's/password=.*/password=XXXX/' a", "sed 's/password=.*/password=XXXX/' a"),
+        ('print(f"password={password!r}")', 'print(f"password={password!r}")'),
+        ("page.fill('#password', process.env.E2E_PW)", "page.fill('#password', process.env.E2E_PW)"),
+        ("password in src/: auth.py:12, auth.py:88", "password in src/: auth.py:12, auth.py:88"),
+        ("Stripe customer cus_Qx81 pays", "Stripe customer cus_Qx81 pays"),
+        ("sip:alice@pbx.internal;transport=udp", "sip:alice@pbx.internal;transport=udp"),
+        ("mail sip:alice@example.com", "mail sip:<EMAIL>"),
+    ],
+)
+def test_what_a_fifteenth_corpus_told_of_forms_and_stand_ins(text, redacted):
+    assert redact(text) == redacted

@@ -14,6 +14,8 @@ WORD_VALUES = any_case(
     "(?:none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired"
     "|string|str|secretstr|optional|not|is|must|cannot|can|was|has|does|should|unset|redacted|hidden|masked"
     "|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized"
+    "|obligatoria|obligatorio|requerida|requerido|requise?|erforderlich|falsch|ungültig|inválida|inválido|incorrecta|incorrecto|incorrecte|incorreta"
+    "|obrigatória|obrigatório|obbligatoria|obbligatorio|errata|errato|vereist|onjuist|ongeldig|wymagane|hatalı|неверный|неверен"
     "|bearer|basic|your|all|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided|via)"
 )
 STAND_IN = "|".join(
@@ -33,7 +35,12 @@ STAND_IN = "|".join(
         "%[(s]",
         "%[A-Z_]+%",
         "[:!][a-z_]+$",
-        "[?]$",
+        "[?]$|[?][^}]*\\}$",  # of ${NAME:?unset}
+        "[0-9A-Za-z_-]{0,24}(?:[.]{3}|…)$",  # sk-…, left out
+        "[.][*]|[a-z_.]+![rsa]$|\\{[A-Za-z_.]+(?:![rsa])?(?::[^{}]*)?\\}",  # of a pattern; {value!r}
+        "[0-9A-Za-z_./-]+[.][a-z]{1,4}:[0-9]+$",  # a line of a file
+        "(?:process[.]env|import[.]meta[.]env|os[.]environ|System[.]getenv|ENV|env)[.\\[(]",
+        f"{any_case('(?:change[_-]?me|replace[_-]?me)')}(?:[^{WORD}-]|$)",
         "(?:[A-Za-z0-9]{1,6}[_-]){0,3}[xX•●]{3,}$",
         "@?[.]{1,2}/|@[a-z_.-]+[.][a-z]{2,4}$|&(?:mut )?\\[?[a-z]",  # @pw.txt, &[u8]
         "[#*_.:…)}\\]>,;!?-]+$",

@@ -116,4 +116,34 @@ RULES = (
         unless=(STAND_IN, CODE, _NO_PHRASE),
         apart=True,
     ),
+    Rule(  # a pipe from a phrase in quotes
+        "PASSWORD",
+        f"((?:echo|printf) (?:-[neE]{{1,3}} ){{0,2}}(?:[\"']?%s(?:\\\\n)?[\"']? )?[\"'])"
+        f"([^\"'\r\n$|{SEP}]{{6,60}})([\"'] ?[|] ?(?:sudo )?(?:gpg2? [^|\r\n]*passphrase-fd|cryptsetup|-S"
+        "|restic|borg|ssh-add|vault kv|docker login|(?:[a-z]{1,20} ){1,4}--?(?:[a-z]{2,12}-)?stdin))",
+        examples=("printf '%s\\n' \"‹Two Herons 87›\" | gpg --batch --passphrase-fd 0 -d x",),
+        stays=("echo 'all is well' | cat",),
+        unless=(STAND_IN,),
+    ),
+    Rule(  # what a generator printed
+        "PASSWORD",
+        f"((?:^|[^0-9A-Za-z_-])(?:openssl rand|pwgen|apg|pwqgen|mkpasswd|makepasswd|wg genkey|wg genpsk"
+        f"|xkcdpass|diceware|pass generate|gopass pwgen|bw generate)(?: [^\r\n|<>{SEP}]*)?\r?\n[ \t]{{0,4}})"
+        f"([^\\s\"'<>{SEP}]{{8,128}})([ \t]*[\r\n]|[ \t]*$)",
+        examples=(
+            "$ openssl rand -hex 16\n‹a23dc826692ed7904a27505a391fc75b›\n$",
+            "pwgen -s 20 1\n‹jOYuZBNiy17IuNzGyLel›",
+        ),
+        stays=("run openssl rand to make one\nafterwards", "pwgen -s 20 1 | xclip\ndone"),
+        need=f"(?:{SIGNS}|[0-9a-f]{{16}}).*",
+        unless=(STAND_IN,),
+    ),
+    Rule(  # an argument, whatever it is
+        "PASSWORD",
+        f"((?:[Ss]et|[Ww]ith|[Uu]se|[Nn]ew)_?{_PASSWORD}[(][\"'])([^\"'\\\\\r\n{SEP}]{{6,60}})([\"'])",
+        examples=('cfg.setPassword("‹Tulip;Krokus›");',),
+        stays=('cfg.setPassword("db.password")', 'setPassword("enter a password")'),
+        need="[^A-Z0-9;:!@#$%^&*]*[A-Z0-9;:!@#$%^&*].*",
+        unless=(STAND_IN, CODE, ".*[ ]", "[A-Za-z_.-]+$"),
+    ),
 )

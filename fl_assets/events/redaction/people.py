@@ -10,6 +10,7 @@ _NO_DOMAIN = (
 )
 _CODE_FILE = "(?:py|conf|cfg|toml|ini|lock|whl|so|dll|exe)"
 _ARGUMENT = "(?:-[^ @\r\n]+|[0-9]+|[^ @\r\n-][^ @\r\n]*[./_~=][^ @\r\n]*)"
+_OWN_NET = "(?:internal|local|localdomain|lan|intern|corp|home|invalid|arpa)"
 _LOGIN = f"(?:^|[^0-9A-Za-z._/-])(?:ssh|scp|sftp|rsync|mosh|autossh|sshfs|ssh-copy-id)(?: {_ARGUMENT})* "
 """A command behind which `user@host` is a login, with its options and files."""
 _HEADER = (
@@ -36,6 +37,7 @@ _HOMES = "|".join(
         ESCAPED,
         "[^0-9A-Za-z_./-]",
         "(?:^|\n)-",
+        "(?:^|[^.])[.]{2}",
         "file:/{1,2}(?:localhost)?",
         "vscode-remote://[0-9A-Za-z.+%_-]{1,40}",
         "://file",
@@ -68,6 +70,7 @@ RULES = (
             "Message-ID: <20261130.4F2A@mail.example.com>",
             "In-Reply-To: <CAF=x+9kQ@mail.example.com>",
             "INVITE sip:100@pbx.example.com",
+            "to=sip:ivr@pbx.internal",
             "HTTP/web.example.com@EXAMPLE.COM",
             "inverse(X.T@X.values)",
         ),
@@ -75,7 +78,7 @@ RULES = (
             f"[+-]?git@|[+][0-9]{{8,15}}@|[0-9]{{11,15}}@(?:c[.]us|s[.]whatsapp)|.*@[0-9]x[.]|.*[.]{_NO_DOMAIN}$"
             f"|[^@]+@[^.]+[.]{_CODE_FILE}$|[A-Za-z_]+[.]T@",
             Unless(before=f"(?:{_LOGIN}|{_HEADER})"),
-            Unless(before="sips?:", value="[+]?[0-9*#]+@"),
+            Unless(before="sips?:", value=f"(?:[+]?[0-9*#]+@|[^@]+@.*[.]{_OWN_NET}$)"),
             Unless(before="/", value="[^@]*@[A-Z0-9.-]+$"),
             Unless(before="^(?:<[A-Z]|://|[^0-9A-Za-z]?@).*"),
         ),
@@ -84,7 +87,12 @@ RULES = (
     Rule(
         "HOME_USER",
         f"((?:{_HOMES})\\\\?/(?:home|Users)\\\\?/)({_NAME})()",
-        examples=("open /home/‹jdoe›/x.py", "file:///Users/‹jo.doe›/x", "rm -rf /mnt/nas/home/‹jdoe›"),
+        examples=(
+            "open /home/‹jdoe›/x.py",
+            "file:///Users/‹jo.doe›/x",
+            "rm -rf /mnt/nas/home/‹jdoe›",
+            "../home/‹jdoe›/x",
+        ),
         stays=("https://example.com/home/x", "/Users/Shared/x", "GET /home/jdoe", "/home/index.html"),
         unless=(
             "(?:your|YOUR)[_-]",
@@ -97,6 +105,13 @@ RULES = (
         f"([\\\\/]{{2,8}}wsl(?:[$]|[.]localhost)[\\\\/]{{1,4}}[^\\\\/\r\n{SEP}]{{1,40}}[\\\\/]{{1,4}}home[\\\\/]{{1,4}})"
         f"({_NAME})()",
         examples=("\\\\wsl$\\Ubuntu\\home\\‹jdoe›\\p",),
+    ),
+    Rule(  # in names of folders of caches
+        "HOME_USER",
+        "((?:/|^)(?:-(?:Users|home)-|_bazel_))([a-z][0-9A-Za-z]{1,30})()",
+        examples=("~/.claude/projects/-Users-‹jdoe›-work-api", "/var/tmp/_bazel_‹jdoe›/ab12"),
+        stays=("a-Users-page", "/-Users-shared/x"),
+        unless=(f"(?i:{_NOBODYS})$",),
     ),
     Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", examples=("path=%2Fhome%2F‹jdoe›%2Fx",)),
     Rule(

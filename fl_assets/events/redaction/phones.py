@@ -86,7 +86,8 @@ _NAMED = (
     + any_case("(?:callback|contact|caller|customer|sms|recipient|emergency|home|work|cell|office)")
     + f"[_ -]?{any_case('(?:number|no|nr|num)')}"
 )
-_CALLER_ID = f"(?:^|[^A-Za-z]){any_case('caller')}[_ -]?{any_case('id')}(?:{ASSIGN}{QUOTE}?|[ ]{{1,2}})"
+_CALLER = f"{any_case('(?:caller|wa|whatsapp)')}[_ -]?{any_case('id')}"
+_CALLER_ID = f"(?:^|[^A-Za-z]){_CALLER}(?:{ASSIGN}{QUOTE}?|[ ]{{1,2}})"
 _PORTABLE = f"(?:^|[^A-Za-z]){any_case('portable')}[ ]?:[ ]?"
 _OF_AN_OFFICE = any_case(
     "(?:number|nummer|numero|número|numéro|numer|номер) "
@@ -139,9 +140,9 @@ RULES = (
         f"({NUMBERED_EDGE}|{EDGE}+.{DASH}/])"
         f"((?:1[ .{DASH}])?(?:[(][0-9]{{3}}[)][ .{DASH}]{{0,2}}|[0-9]{{3}}[ .{DASH}/])"
         f"[0-9]{{3}}[ .{DASH}][0-9]{{4}}"
-        f"{_EXTENSION}){NOT_TAILED}",
+        f"{_EXTENSION}){_NOT_COUNTED}",
         examples=("‹(415) 555-2671›", "‹415-555-2671›"),
-        stays=("order 415-555-2671",),
+        stays=("order 415-555-2671", "loaded 415 555 0132 bytes"),
         unless=("(?:[01][0-9]{2} [0-9]{3} |[0-9]{3} [01][0-9]{2} )[0-9]{4}", Unless(before=IS_NUMBERED)),
         alone=True,
     ),
@@ -198,6 +199,7 @@ RULES = (
         f"((?:{_NAMED}(?:{ASSIGN}{QUOTE}?)|{_CALLER_ID}|{_PORTABLE}))({_ANY}{_EXTENSION}){NOT_TAILED}",
         examples=(
             "caller id ‹212-757-5386›",
+            '"wa_id":"‹4915555018293›"',
             "Portable : ‹0713999311›",
             "callback_number: ‹(020) 7946 0958›",
             '"customerNumber": "‹0151 2345678›"',

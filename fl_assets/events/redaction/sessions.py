@@ -123,6 +123,14 @@ RULES = (
         stays=("x.io\tTRUE\t/\tTRUE\t1893456000\tlang\ten-GB-and-others-too",),
         need=f"{MIXED}.*",
     ),
+    Rule(  # what a device shows
+        "API_KEY",
+        f"({any_case('enter')}(?:(?: the| this)?(?: (?:user|device|one-time|login))?(?: code)?)?:? [\"'`]?)"
+        "([A-Z0-9]{4}-[A-Z0-9]{4})([\"'`.,!) \r\n]|$)",
+        examples=("open https://x.io/device and enter ‹WDJB-MJHT›",),
+        stays=("enter 2026-2027 as the season", "enter the AB12-CD34-EF56 case"),
+        unless=("[0-9]{4}-[0-9]{4}$",),
+    ),
     Rule(
         "API_KEY",
         f"({any_case('(?:recovery|backup|scratch|rescue|wiederherstellungs|emergency)')}[ -]?"

@@ -23,7 +23,7 @@ _is_other = linear.fully("[0-9]{1,3}(?:[.][0-9]{1,3}){3}|[0-9]{3}-[0-9]{2}-[0-9]
 """An address, which other rules mask, a number of social security, and a number that stands for any."""
 _is_sign = linear.searcher(NUMBER_SIGN)
 _masked = re.compile(f"<?{MASKED[1:]}".encode())
-_find_numbers = linear.finder(f"(?:^|[^0-9A-Za-z_.,+({DASH}])[+(]{{0,2}}[0-9](?:{_GAP}[0-9]){{5,14}}")
+_find_numbers = linear.finder(f"(?:^|[^0-9A-Za-z_.,+($€£¥#{DASH}])[+(]{{0,2}}[0-9](?:{_GAP}[0-9]){{5,14}}")
 _find_begin = linear.finder("[+(]{0,2}[0-9]")
 
 

@@ -72,6 +72,12 @@ RULES = (
         "(?:[0-9A-Za-z_.~+!*-]|%[0-35-9A-Fa-f][0-9A-Fa-f]|%4[1-9A-Fa-f])+)(%40)",
         examples=("dsn=postgres%3A%2F%2F‹app%3As3cret›%40db",),
     ),
+    Rule(  # of a domain of Windows
+        "URL_CREDENTIALS",
+        f"(://)([0-9A-Za-z._-]{{1,30}}\\\\{{1,4}}[0-9A-Za-z._-]{{1,40}}:[^ \t\r\n/?#\"'<>\\\\{SEP}]+)(@)",
+        examples=("proxy=http://‹corp\\svc:s3cret›@proxy:3128",),
+        stays=("http://corp\\svc@proxy:3128",),
+    ),
     Rule(
         "URL_CREDENTIALS",
         "(://)([0-9A-Za-z_%~.-]{16,})(@)",

@@ -25,7 +25,7 @@ _WITHIN = {
     "|휴대|핸드폰|연락처|هاتف|جوال|موبا|تلف|تليفون|טלפון|נייד|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์|điện thoại|msisdn"
     "|voicemail|numarası",
     "call": "llam|appel|chiam|anruf|rückruf|erreich|zadzwo|dzwon|звон|kontakt|contact|arayab|arayın|soita"
-    "|zavol|折り返し|拨打|联系|聯絡|連絡|اتصل|התקשר|ringa|ringe|recado|sunați|hívj|hívás|joind|rejoin|reach|dial",
+    "|zavol|折り返し|拨打|联系|聯絡|連絡|اتصل|התקשר|ringa|ringe|recado|sunați|hívj|hívás|joind|joign|rejoin|reach|dial",
     "number": "number|nummer|numero|número|numéro|numer|номер|numara|号码|號碼|番号|번호|رقم",
     "login": "login|logon|signin|anmeld|zugang|acceso|accesso|acesso|connexion|вход|логин|доступ|dostęp"
     "|přihl|inlog|wlan|wifi|hotspot|voicemail",
@@ -86,7 +86,7 @@ def _sign(kinds: tuple[str, ...]) -> str:
     return f"{within}|(?:^|[^A-Za-z])(?:{whole})(?:[^A-Za-z]|$)"
 
 
-SIGN, NUMBER_SIGN = f"{_sign(SIGNS)}|[a-z]Key(?:[^a-z]|$)", _sign(NUMBER_SIGNS[:2])
+SIGN, NUMBER_SIGN = f"{_sign(SIGNS)}|[a-z]Key(?:[^a-z]|$)", _sign(NUMBER_SIGNS)
 """What is a word for a secret in a text, and for a telephone number."""
 
 Word = tuple[int, int, bytes]
