@@ -449,6 +449,8 @@ def test_a_number_near_a_word_for_a_telephone_in_any_language_is_one(text):
         "contact support about ticket 2026-417729",
         "text at offset 1732412345, dialog opened",
         "numéro de client 417 729 084, rappelez-moi",
+        "call [    0.000000] Command line: root",
+        "line number: 0061 0061",
     ],
 )
 def test_a_number_of_something_else_near_a_call_is_no_telephone(text):

@@ -19,8 +19,12 @@ LEAST_LIKELY_NUMBER = 0.5
 """Least score, in logits, of what is masked."""
 _GAP = f"[ ./(){DASH}\u00a0]{{0,3}}"
 _NUMBER = f"[0-9](?:{_GAP}[0-9]){{6}}"
-_is_other = linear.fully("[0-9]{1,3}(?:[.][0-9]{1,3}){3}|[0-9]{3}-[0-9]{2}-[0-9]{4}|0?123456789?0?")
-"""An address, which other rules mask, a number of social security, and a number that stands for any."""
+_is_other = linear.fully(
+    "[0-9]{1,3}(?:[.][0-9]{1,3}){3}|[0-9]{3}-[0-9]{2}-[0-9]{4}|0?123456789?0?"
+    "|(?:0|[1-9][0-9]*)[.][0-9]+|(?:00[0-9]{2} ?)+"
+)
+"""An address and a number of social security, which other rules mask; a number that stands for any, a
+fraction, characters by number."""
 _is_sign = linear.searcher(NUMBER_SIGN)
 _masked = re.compile(f"<?{MASKED[1:]}".encode())
 _find_numbers = linear.finder(f"(?:^|[^0-9A-Za-z_.,+($€£¥#{DASH}])[+(]{{0,2}}[0-9](?:{_GAP}[0-9]){{5,14}}")
