@@ -46,6 +46,13 @@ def _groups() -> tuple[tuple[int, ...], ...]:
 
 
 @cache
+def _group_of() -> tuple[int, ...]:
+    """Return of each rule the place of its group."""
+    groups = {place: at for at, group in enumerate(_groups()) for place in group}
+    return tuple(groups[place] for place in range(len(RULES)))
+
+
+@cache
 def _search(flags: str, group: tuple[int, ...]) -> Callable[[bytes], list[int]]:
     """Return the search for the rules at some places; `flags` stand before each."""
     return linear.any_of(flags + RULES[place].find for place in group)
@@ -70,10 +77,10 @@ NONE: list[int] = []
 def needed(text: bytes) -> list[int]:
     """Return the places of the rules that find something in a text, in order."""
     places: list[int] = []
-    possible = set(_possible()(text))
-    for group in _groups():
-        if not possible.isdisjoint(group) and (found := _search(_EXACTLY, group)(text)):
-            places += [group[one] for one in found]
+    groups, group_of = _groups(), _group_of()
+    for at in {group_of[place] for place in _possible()(text)}:
+        if found := _search(_EXACTLY, groups[at])(text):
+            places += [groups[at][one] for one in found]
     places.sort()
     return places
 
