@@ -79,7 +79,7 @@ def test_inspect_tells_what_is_lost_from_what_repeats_and_what_was_left_out(at_h
     assert rows["e.jsonl"][:3] == ["telemetrist", "0", "1"]
     lost = "no known format, 1 file of a format that holds no events and 1 event in 1 other file"
     assert words.startswith(f"{lost} could not be read; parts of 1 file were left out:\n")
-    assert "d.json: 1 records are no calls" in words
+    assert "d.json: 1 record is no call" in words
 
 
 ANSWERS = {

@@ -17,6 +17,14 @@ from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.times import any_ns
 from fl_assets.events.formats.values import as_list, as_object, first, number_of, present, required_text
 
+_IN_CLUSTER = {
+    "kube_deployment": "k8s.deployment.name",
+    "kube_stateful_set": "k8s.statefulset.name",
+    "kube_namespace": "k8s.namespace.name",
+    "kube_cluster_name": "k8s.cluster.name",
+    "pod_name": "k8s.pod.name",
+}
+"""Datadog's tags of Kubernetes, and the attribute of a resource that each is."""
 _ROOT = frozenset({"", "0", "undefined", "None"})
 _KINDS = {"workflow": "chain", "task": "chain"}
 
@@ -56,6 +64,7 @@ def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
         "service.version": tags.get("version"),
         "deployment.environment": tags.get("env") or meta.get("env"),
         "host.name": tags.get("hostname") or tags.get("host") or meta.get("_dd.hostname"),
+        **{name: tags.get(tag) for tag, name in _IN_CLUSTER.items()},
     }
     session = {"session.id": raw.get("session_id") or about.get("session_id") or tags.get("session_id")}
     return Span(

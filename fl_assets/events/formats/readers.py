@@ -126,7 +126,10 @@ class _Tally:
         if self._unused:
             names = ", ".join(f"{count} {name[:60]}" for name, count in self._unused.most_common(5))
             more = f" and {len(self._unused) - 5} more kinds" if len(self._unused) > 5 else ""
-            words = f"{self._unused.total()} records are no calls, turns or errors: {names}{more}"
+            count = self._unused.total()
+            said = "records are no calls, turns or errors"
+            said = "record is no call, turn or error" if count == 1 else said
+            words = f"{count} {said}: {names}{more}"
             yield RefusedLine(0, "not_used", words, 0)
 
 

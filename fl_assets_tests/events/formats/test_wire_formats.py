@@ -214,6 +214,15 @@ def test_a_deployment_in_elasticsearch_is_the_node_of_its_pods():
     assert call["metadata"]["node_id"] == "eu/shop/agent"
 
 
+def test_a_deployment_in_datadogs_tags_is_the_node_of_its_pods():
+    (page,) = DATADOG
+    attributes = page["data"][0]["attributes"]
+    tags = ["kube_cluster_name:eu", "kube_namespace:shop", "kube_deployment:agent", *attributes["tags"]]
+    span = {**page["data"][0], "attributes": {**attributes, "tags": tags}}
+    (call,) = calls_of([{"data": [span]}])
+    assert call["metadata"]["node_id"] == "eu/shop/agent"
+
+
 OTEL_DOCUMENT = {
     "@timestamp": f"{AT}0.000Z",
     "data_stream": {"type": "traces", "dataset": "generic.otel"},
