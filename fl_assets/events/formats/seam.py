@@ -110,8 +110,13 @@ def json_records(lines: Lines) -> Iterator[tuple[int, Any] | RefusedLine]:
     first = list(islice(filled, 2))
     if not first:
         return
-    is_lines = any(isinstance(_parsed(line), dict | list) for _, line in first)
+    value = _parsed(first[0][1])
+    is_value = isinstance(value, dict | list)
+    is_lines = is_value or any(isinstance(_parsed(line), dict | list) for _, line in first[1:])
     if first[0][1] not in {b"{", b"["} and is_lines:
+        if is_value and len(first[0][1]) <= MAX_DOCUMENT_BYTES:
+            yield first.pop(0)[0], value  # a small file may have no other line, so it is parsed once
+        del value
         for number, line in chain(first, filled):
             yield from _of_line(number, line)
     else:

@@ -275,3 +275,17 @@ def test_no_mark_begins_with_a_look_behind_which_python_would_try_at_each_byte()
 def test_a_key_within_a_text_does_not_tell_the_format(head, is_one):
     test = has_all(json_key("projectHash"), json_key("other|sessionId"))
     assert test("x.json", head) is is_one
+
+
+def test_that_a_key_is_nowhere_in_a_file_says_nothing_of_a_pattern_that_it_is_only_a_part_of():
+    joined = has_all(json_key("projectHash") + b"|" + json_key("sessionId"), json_key("an?_id"))
+    assert joined("x.json", b'{"sessionId": 2, "a_id": 3}')
+    assert not has_all(json_key("projectHash"))("x.json", b'{"a": "projectHash"}')
+
+
+def test_the_first_line_of_a_file_is_parsed_once(monkeypatch):
+    parsed = []
+    monkeypatch.setattr(seam.orjson, "loads", lambda text: parsed.append(text) or json.loads(text))
+    lines = [b'{"a":1}', b'{"b":1}']
+    assert [value for _, value in seam.json_records(enumerate(lines, 1))] == [{"a": 1}, {"b": 1}]
+    assert parsed == lines
