@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 # some 0.9 MB a cycle, and takes 15 % more memory for an ingestion that is no faster.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 # glibc keeps an arena for each of up to eight threads a core, and of each the pages that are partly used:
-# 0.8 MB more a cycle for some twenty cycles, since each starts threads. Two serve ingestion as fast.
+# 0.8 MB more a cycle for some twenty cycles, since each starts threads. Four serve ingestion as fast.
 _M_ARENA_MAX = -8
 if "MALLOC_ARENA_MAX" not in os.environ:
     with suppress(AttributeError, OSError, TypeError):  # another libc
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 4)
 
 if TYPE_CHECKING:
     from fl_assets.coordinator import FederatedLearningCoordinator

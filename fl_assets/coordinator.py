@@ -28,6 +28,7 @@ from fl_assets.events.redaction.errors import redacted_errors
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.infra.disk import locked, write_atomically
+from fl_assets.infra.duckdb_kept import close_idle
 from fl_assets.infra.first_day import first_partition
 from fl_assets.report.alerts import notify_failure
 from fl_assets.workspace import Workspace
@@ -224,7 +225,8 @@ class FederatedLearningCoordinator:
     def _execute(self, job: str, **given: Any) -> dg.ExecuteInProcessResult:
         """Run a job in this process, on the given instance or that of the home.
 
-        It releases what would accumulate over cycles: the home's handles, and Arrow's unused memory.
+        It releases what would accumulate over cycles: the home's handles, and the unused memory of Arrow and
+        of DuckDB, which gives it back when an instance is closed.
         """
         try:
             with nullcontext(self._instance) if self._instance else open_home(self.config) as instance:
@@ -239,6 +241,7 @@ class FederatedLearningCoordinator:
                 file_under_location(instance, done.run_id)
                 return done
         finally:
+            close_idle()
             pa.default_memory_pool().release_unused()
 
     def _result_of(self, run_id: str, day: date) -> LearningCycleResult | None:
