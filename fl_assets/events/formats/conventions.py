@@ -104,7 +104,7 @@ def kind_of(span: Span) -> str:
 
 def is_summary(span: Span) -> bool:
     """Whether a span only sums up others for a drawing: what ADK writes after tool calls in parallel."""
-    return first(span.attributes, ("gen_ai.tool.name",)) == "(merged tools)" or span.name == _MERGED
+    return span.name == _MERGED or span.attributes.get("gen_ai.tool.name") == "(merged tools)"
 
 
 def plain_name(name: str) -> str:

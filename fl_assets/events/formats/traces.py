@@ -92,9 +92,8 @@ def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str,
     }
 
 
-def turn_in(line: int, span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> Turn | None:
+def turn_in(line: int, span: Span, kind: str, options: ReadOptions) -> Turn | None:
     """Return the turn of an LLM or agent span with question and answer; None for any other span."""
-    kind = kind_of(span)
     is_of_trace = bool(span.attributes.get("turn.of_trace")) or "langfuse.trace.input" in span.attributes
     if kind not in {"llm", "agent"} and not is_of_trace:
         return None
@@ -279,7 +278,7 @@ class _Trace:
             self.size += len(data)
         else:
             yield EventLine(line, data)
-        if turn := turn_in(line, span, self.options):
+        if turn := turn_in(line, span, metadata.get("span_kind", ""), self.options):
             self.turns[span.span_id] = turn
             self.size += len(turn.query) + len(turn.answer)
 
@@ -359,7 +358,7 @@ class _Trace:
             parts.sort(key=lambda part: part[1].end_ns)  # stable: equal times keep the file's order
             line, last = parts[-1]
             said = replace(last, events=tuple(event for _, part in parts for event in part.events))
-            if turn := turn_in(line, said, self.options):
+            if turn := turn_in(line, said, kind_of(said), self.options):
                 self.turns.setdefault(span_id, turn)
         found = [turn for turn in self.turns.values() if turn.is_of_trace]
         if not found:
