@@ -19,7 +19,7 @@ from fl_assets.core.models import ErrorClass
 from fl_assets.patterns.classes import ClassRule, rule_of
 from fl_assets.patterns.grouping import dependencies, essence
 from fl_assets.patterns.mining import Links, mined, same_words
-from fl_assets.patterns.words import STATUS, skeleton, status_of
+from fl_assets.patterns.words import PLACEHOLDER, STATUS, skeleton, status_of
 
 MAX_READ_MESSAGES = 20
 """Messages of a pattern, those with most failures, that its class is read from."""
@@ -72,11 +72,23 @@ _VALUE_PLACES = (
         ),
         "<STR>",
     ),
+    (re.compile(r"(\bcalling the )\w+( operation\b)"), r"\1<STR>\2"),
+    (
+        re.compile(r"^(?:[\w./-]+|<PATH>): (?:line <NUM>: |<NUM>: )?[^\s:]+(: (?:command )?not found)$"),
+        r"shell: <STR>\1",
+    ),
     (re.compile(r"( must be )(?:string|integer|number|boolean|array|object|null|float|list)$"), r"\1<STR>"),
 )
 """Places of a sentence where a value stands although nothing marks it."""
 _FINDING = re.compile(r"^(?:.*\b)?validation errors? for [^|]* \| (.+)$", re.IGNORECASE)
 """Of a validator the finding, not the name of what was validated."""
+_WRAPPED = re.compile(
+    r"^(?:(?:\w+\.)*_?(?:[A-Z]\w*(?:Error|Exception)|[A-Z][a-z]+[A-Z]\w*): +"
+    r"|(?:\w+\.)+[A-Z]\w*: +|<ID>: +"
+    r"|(?:error|ERROR|Error|FATAL|Fatal|fatal)(?: error)?: +"
+    r"|(?:MCP |API )?[Ee]rror:? (?:code:? )?\(?<NUM>\)?(?: +-|:)? +)+"
+)
+"""What stands around what went wrong: types of exceptions and where they are from, `Error code: 400 -`."""
 _CALLED = re.compile(r"(^|: )[\w.<>]+(?: [\w.]+)?\(\)")
 
 
@@ -186,6 +198,10 @@ def first_sentence(text: str) -> str:
     text = _QUOTED.sub("<STR>", STATUS.sub("", essence(text)))
     if finding := _FINDING.match(text):
         text = finding.group(1)
+    wrapped = _WRAPPED.match(text)
+    inner = text[wrapped.end() :] if wrapped and wrapped.group().strip(" :").lower() != "error" else ""
+    if len(_WORD.findall(_INSIDE.sub(" ", PLACEHOLDER.sub(" ", inner)))) >= MIN_WORDS:
+        text = inner
     text = _CALLED.sub(r"\1<STR>()", _QUOTED_RUN.sub("<STR>", _TYPE.sub(r"\1 <STR>", text)))
     sentence = _cut(text)
     for place, value in _VALUE_PLACES:

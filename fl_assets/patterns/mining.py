@@ -253,26 +253,40 @@ class _Miner:
         beside = (sure > 0) & ~after_key & (rest >= MIN_CONSTANTS_BESIDE)
         return (rest >= MIN_CONSTANTS) & (enough & inside | value | beside)
 
-    def all_identifiers(self) -> None:
-        """Generalise items that agree in everything but identifiers, two or more that vary together."""
+    def vary_together(self) -> None:
+        """Generalise items that agree in everything but identifiers and values of keys, several at once.
+
+        Each place that has three words or more among them varies; items that differ elsewhere stay apart.
+        """
         buckets: dict[Item, list[int]] = {}
         for number, item in enumerate(self.items):
-            places = tuple(place for place, token in enumerate(item) if place and self.is_identifier[token])
+            places = [
+                place
+                for place, token in enumerate(item)
+                if place
+                and (self.is_identifier[token] or (self.is_key[item[place - 1]] and not self.is_fixed[token]))
+            ]
             if len(places) > 1:
                 tokens = list(item)
                 for place in places:
                     tokens[place] = -1
                 buckets.setdefault(tuple(tokens), []).append(number)
         for shape, members in buckets.items():
-            places = [place for place, token in enumerate(shape) if token == -1]
             varying = [
-                place for place in places if len({self.items[member][place] for member in members}) > 1
+                place
+                for place, token in enumerate(shape)
+                if token == -1 and len({self.items[member][place] for member in members}) >= MIN_IDENTIFIERS
             ]
-            distinct = all(
-                len({self.items[member][place] for member in members}) >= MIN_IDENTIFIERS for place in varying
-            )
-            if varying and distinct and sum(token > 0 for token in shape) >= MIN_CONSTANTS:
-                self.generalise(members, varying)
+            if not varying or sum(token > 0 for token in shape) < MIN_CONSTANTS:
+                continue
+            alike: dict[Item, list[int]] = {}
+            for member in members:
+                item = self.items[member]
+                alike.setdefault(
+                    tuple(token for place, token in enumerate(item) if place not in varying), []
+                ).append(member)
+            for same in alike.values():
+                self.generalise(same, varying)
 
     def properties(self) -> None:
         """Link messages that name one property each after the same words (`environment: key=value`)."""
@@ -322,7 +336,7 @@ class _Miner:
 
     def groups(self) -> list[int]:
         """Return a group number for each skeleton."""
-        self.all_identifiers()
+        self.vary_together()
         for _ in range(MAX_ROUNDS):
             before = len(self.items), sum(self.certain)
             self.one_place()

@@ -338,6 +338,19 @@ def test_a_first_sentence_leaves_out_brackets_but_not_a_message_that_is_all_brac
         ("rm: cannot remove ‘a b’: Device busy", "rm: cannot remove ‘c’: Device busy"),
         ("Unexpected token < in JSON at position 0", "Unexpected token u in JSON at position 12"),
         ("Benutzer “Anna” ist gesperrt worden", "Benutzer „Bert Ott“ ist gesperrt worden"),
+        [
+            "MaxTurnsExceeded: Max turns of the run exceeded",
+            "agents.exceptions.MaxTurnsExceeded: Max turns of the run exceeded",
+        ],
+        [
+            "Error code: 400 - This model takes 8000 tokens at most",
+            "openai.BadRequestError: Error code: 400 - This model takes 9000 tokens at most",
+        ],
+        [
+            "An error occurred when calling the Converse operation: slow down please",
+            "An error occurred when calling the InvokeModel operation: slow down please",
+        ],
+        ["bash: jq: command not found", "bash: line 14: xmllint: command not found"],
     ],
     ids=lambda texts: texts[0][:30],
 )

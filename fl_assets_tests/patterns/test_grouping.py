@@ -188,11 +188,25 @@ def test_different_failures_stay_apart(first, second):
             f"queue <STR> in vhost <STR> crashed with {term}"
             for term in ("{badmatch,{error,enoent}}", "{bad_version,{<NUM>}}", "{timeout,{call,[<NUM>]}}")
         ],
+        [
+            f"mark task as failed dag_id={dag} task_id={task}"
+            for dag, task in (("etl_a", "load"), ("sync_b", "notify"), ("<ID>", "<ID>"), ("daily_c", "wait"))
+        ],
         [f"permission denied for schema {name}" for name in ("billing", "ops", "public")],
     ],
 )
 def test_the_same_failure_is_one_pattern(texts):
     assert len(set(ids(dict.fromkeys(texts, 0)).values())) == 1
+
+
+def test_a_value_that_varies_later_splits_nothing_that_varied_before():
+    texts = [
+        f"task failed in={zone} at_{step}" for zone, step in zip("abc", ("x_a", "x_b", "x_c"), strict=True)
+    ]
+    known = dict.fromkeys((f"{text} mode=fast" for text in texts), 0)
+    assert len(set(ids(known).values())) == 1
+    later = ids({**known, f"{texts[0]} mode=slow": 1})
+    assert len({later[text] for text in known}) == 1
 
 
 def test_a_template_marks_what_varies():

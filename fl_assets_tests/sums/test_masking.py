@@ -167,6 +167,10 @@ def test_a_cause_on_a_line_or_in_a_code_of_its_own_tells_failures_apart(con, tex
         ("no matching version for left-pad@1.3", "no matching version for left-pad@<NUM>"),
         ("started at 2026-11-30 10:20:30.123 CET", "started at <TIME>"),
         ("duration: 3 ms statement: UPDATE orders SET a = 1", "duration: <NUM> statement: <CODE>"),
+        (
+            'no upstreams, request: "GET /a/7 HTTP/1.1", host: "b"',
+            "no upstreams, request: <STR>, host: <STR>",
+        ),
         ("closing the connection of web:\n{error,closed}", "closing the connection of web: | {error,closed}"),
     ],
 )
