@@ -170,8 +170,9 @@ class _Evidence:
                 return "faded", at, f"{reason} after {days}"
         is_silent = self.trial.stage == "canary" and not self.panel.looks
         if passed < (2 if is_silent else 1) * stage_days:
-            reason = f"{_days(max(0, passed))} of {stage_days} have passed, and no difference is sure yet"
-            return "wait", None, reason
+            is_watched = self.trial.stage == "watch"
+            seen = "nothing says that the effect is fading" if is_watched else "no difference is sure yet"
+            return "wait", None, f"{_days(max(0, passed))} of {stage_days} have passed, and {seen}"
         if self.trial.stage == "watch":
             return "kept", None, f"the effect is still there after {_days(passed)}"
         if self.trial.stage == "canary" and self.panel.looks:

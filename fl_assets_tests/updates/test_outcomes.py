@@ -248,7 +248,9 @@ def watched(then: float) -> tuple[pd.DataFrame, Trial]:
 
 def test_an_effect_that_lasts_is_kept_and_one_that_is_gone_is_taken_back():
     assert verdict(*watched(0.5), WATCH_DAYS).finding == "kept"
-    assert verdict(*watched(0.5), WATCH_DAYS - 1).finding == "wait"
+    waiting = verdict(*watched(0.5), WATCH_DAYS - 1)
+    assert waiting.finding == "wait"
+    assert "nothing says that the effect is fading" in waiting.reason
     assert verdict(*watched(1.0), WATCH_DAYS).finding == "faded"
 
 
