@@ -1,29 +1,37 @@
-"""Learn from a simulated fleet three times: from its events, from its nodes' summaries, and from summaries
-with noise; compare the patterns and playbooks.
+"""What is kept of a fleet's actionable playbooks when its nodes send summaries with noise, and what is lost to
+what.
 
-    python benchmarks/federation.py --days 8 --nodes 12 --events-per-day 24000 --epsilon 1 --draws 5
+    python benchmarks/federation.py --seeds 7 11 3 5 23 42 101 102 --draws 3
 
-A playbook is kept when on the last day the same one (by id: remedy and pattern) or the same remedy with the
-same title is actionable with events and with summaries. Last line JSON: {"actionable", "kept_k1", "kept_k",
-"kept_epsilon": [one a draw], "extra_epsilon": [actionable ones that events do not give], "kept_share",
-"seconds"}.
+Each fleet is simulated and ingested once, by its nodes. Their days are counted once, exactly and with each
+session's contribution bounded, for all draws of the noise. The reference is what summaries without noise (k
+alone) make actionable on the last day; `--events` compares those with events, too. A playbook is *kept* when
+the same one (by id: remedy and pattern, or by remedy and title) is actionable; its *pattern* is kept when any
+playbook of the same pattern is. Last line JSON: by fleet and together {"k", "kept", "patterns", "extra",
+"lost": {reason: times}, "rates"}; `rates` are quartiles of methods' failure rates over exact ones. With
+`--null` nothing is planted, and every actionable playbook is a false one.
 """
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pandas as pd
 
 from fl_assets.core.models import Playbook
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.federation import coordinator_side, node_side
+from fl_assets.federation.counting import DayCounts
 from fl_assets.federation.node_side import NodeSummaries
 from fl_assets.infra.keys import public_pem
 from fl_assets.patterns.analysis import analyse
@@ -36,90 +44,157 @@ from fl_assets.workspace import Workspace
 
 warnings.simplefilter("ignore")
 END = date(2026, 11, 14)
+NOW = datetime(2026, 11, 16, tzinfo=UTC)
+FLEETS = (7, 11, 3, 5, 23, 42, 101, 102)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a coordinator made of a fleet on the last day.
+
+    Attributes:
+        playbooks: all, held or not.
+        rates: failures over calls of each service and method, all days and nodes together.
+    """
+
+    playbooks: Sequence[Playbook]
+    rates: pd.Series
+
+    @property
+    def actionable(self) -> list[Playbook]:
+        """Those that nothing holds."""
+        return [one for one in self.playbooks if not one.held_because]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--days", type=int, default=8)
-    parser.add_argument("--nodes", type=int, default=12)
-    parser.add_argument("--events-per-day", type=int, default=24_000)
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--days", type=int, default=3)
+    parser.add_argument("--nodes", type=int, default=6)
+    parser.add_argument("--events-per-day", type=int, default=60_000, help="Of the whole fleet.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=FLEETS)
     parser.add_argument("--epsilon", type=float, default=1.0)
     parser.add_argument(
         "--delta", type=float, default=0.0, help="Names by thresholds of this delta, in place of k."
     )
-    parser.add_argument("--draws", type=int, default=5, help="Independent draws of the noise.")
+    parser.add_argument("--draws", type=int, default=3, help="Independent draws of the noise.")
+    parser.add_argument("--null", action="store_true", help="Plant no failure.")
+    parser.add_argument("--events", action="store_true", help="Compare k alone with events, too.")
+    parser.add_argument("--homes", type=Path, help="Keeps the nodes' lakes for the next run.")
     asked = parser.parse_args()
-    begin = time.perf_counter()
+    # Masking a summary's texts again is most of what taking it costs, and every draw has the same texts.
+    remembered = {}
+
+    def masked_once(texts: list[str]) -> list[str]:
+        new = sorted(set(texts) - remembered.keys())
+        remembered.update(zip(new, node_side_masks(new), strict=True))
+        return [remembered[text] for text in texts]
+
+    node_side_masks = coordinator_side.mask_texts
+    coordinator_side.mask_texts = node_side.mask_texts = masked_once
+    begin, fleets = time.process_time(), {}
+    for seed in asked.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            fleets[seed] = measured(asked, seed, Path(folder))
+        print(json.dumps({"seed": seed, **fleets[seed]}), flush=True)
+    together = {name: sum(one[name] for one in fleets.values()) for name in ("k", "draws")}
+    for name in ("kept", "patterns"):
+        together[f"{name}_share"] = {
+            seed: round(sum(one[name]) / max(1, one["k"] * asked.draws), 3) for seed, one in fleets.items()
+        }
+    together |= {
+        "kept": sum(sum(one["kept"]) for one in fleets.values()),
+        "patterns": sum(sum(one["patterns"]) for one in fleets.values()),
+        "of": sum(one["k"] * asked.draws for one in fleets.values()),
+        "extra": sum(sum(one["extra"]) for one in fleets.values()),
+        "lost": sum((Counter(one["lost"]) for one in fleets.values()), Counter()),
+        "cpu_seconds": round(time.process_time() - begin),
+    }
+    print(json.dumps(together))
+
+
+def measured(asked: argparse.Namespace, seed: int, root: Path) -> dict[str, object]:
+    """Return what one fleet keeps, over all draws."""
     days = [END - timedelta(days=back) for back in range(asked.days - 1, -1, -1)]
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
+    kind = f"{'null' if asked.null else 'fleet'}-{seed}-{asked.nodes}-{asked.days}-{asked.events_per_day}"
+    homes = (asked.homes or root) / kind
+    if not homes.exists():
         simulate(
-            root / "cache",
+            homes / "cache",
             days=asked.days,
             nodes=asked.nodes,
             events_per_day=asked.events_per_day,
-            seed=asked.seed,
+            seed=seed,
             end=END,
+            null=asked.null,
         )
-        raw = actionable(learn(home(root / "raw", telemetry_path=root / "cache"), days))
-        print(f"events: {len(raw)} actionable playbooks on {END}")
-        nodes = [
-            home(root / "nodes" / one.name, telemetry_path=root / "cache" / one.name, node_id=one.name)
-            for one in sorted((root / "cache").iterdir())
-        ]
-        for node in nodes:
-            node.engine.ingest()
-        found = {}
-        for name, changes in {"k1": {"summary_min_sessions": 1, "summary_min_nodes": 1}, "k": {}}.items():
-            found[name] = actionable(learn(fleet(root / name, nodes, days, changes), days))
-            told(name, raw, found[name])
-        noised = []
-        for draw in range(asked.draws):
-            changes = {
-                "summary_epsilon": asked.epsilon,
-                "summary_delta": asked.delta,
-                "summary_budget": 10_000.0,
-            }
-            noised.append(actionable(learn(fleet(root / f"noise{draw}", nodes, days, changes, draw), days)))
-            told(f"epsilon {asked.epsilon:g}, draw {draw}", raw, noised[-1])
-    shared = [len(kept(raw, one)) for one in noised]
-    report = {
-        "actionable": len(raw),
-        "kept_k1": len(kept(raw, found["k1"])),
-        "kept_k": len(kept(raw, found["k"])),
-        "kept_epsilon": shared,
-        "extra_epsilon": [len(one) - len(kept(one, raw)) for one in noised],
-        "kept_share": round(statistics.mean(shared) / max(1, len(raw)), 3) if shared else None,
-        "seconds": round(time.perf_counter() - begin, 1),
-    }
-    print(json.dumps(report))
+    nodes = [
+        home(homes / "nodes" / one.name, telemetry_path=homes / "cache" / one.name, node_id=one.name)
+        for one in sorted((homes / "cache").iterdir())
+        if one.is_dir()
+    ]
+    for node in nodes:
+        node.engine.ingest()
+    counted: dict[object, tuple[str, DayCounts]] = {}
+    exact = learnt(fleet(root / "k", nodes, days, {}, counted), days)
+    print(f"seed {seed}: {len(exact.actionable)} actionable playbooks on {END} with k alone")
+    found: dict[str, list] = {"kept": [], "patterns": [], "extra": []}
+    if asked.events:
+        raw = learnt(home(root / "events", telemetry_path=homes / "cache"), days)
+        found["events"] = [len(raw.actionable), len(same(raw.actionable, exact.actionable))]
+    lost: Counter[str] = Counter()
+    ratios = []
+    for draw in range(asked.draws):
+        changes = {"summary_epsilon": asked.epsilon, "summary_delta": asked.delta, "summary_budget": 1e4}
+        noised = learnt(fleet(root / f"noise{draw}", nodes, days, changes, counted, draw), days)
+        still = same(exact.actionable, noised.actionable)
+        patterns = {name for one in noised.actionable for name in patterns_of(one)}
+        of_pattern = [one for one in exact.actionable if one in still or patterns & patterns_of(one)]
+        found["kept"].append(len(still))
+        found["patterns"].append(len(of_pattern))
+        found["extra"].append(len(noised.actionable) - len(same(noised.actionable, exact.actionable)))
+        for one in exact.actionable:
+            if one not in still:
+                reason, detail = why(one, noised)
+                lost[reason] += 1
+                print(
+                    f"  draw {draw} lost: {one.confidence:.2f} {one.evidence_count:>5} failures on "
+                    f"{one.nodes_affected} nodes  {one.remedy_id}: {one.title} - {detail}"
+                )
+        for one in noised.actionable:
+            if one not in same(noised.actionable, exact.actionable):
+                print(f"  draw {draw} extra: {one.confidence:.2f} {one.remedy_id}: {one.title}")
+        both = noised.rates.reindex(exact.rates.index) / exact.rates
+        ratios.append(both[np.isfinite(both)])
+    quartiles = pd.concat(ratios).quantile([0.25, 0.5, 0.75]).round(2).tolist() if ratios else []
+    return {"k": len(exact.actionable), "draws": asked.draws, **found, "lost": lost, "rates": quartiles}
 
 
-def kept(
-    raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]
-) -> set[tuple[str, str]]:
-    """Those of `raw` that are in `found`, by id or by remedy and title.
+def patterns_of(one: Playbook) -> set[str]:
+    return {one.pattern_id, *one.merged_patterns}
+
+
+def same(given: Iterable[Playbook], among: Sequence[Playbook]) -> list[Playbook]:
+    """Those of `given` that are in `among`, by id or by remedy and title.
 
     A pattern's first-named method, and its id, hang on which messages count most.
     """
-    ids = {one.improvement_id for one in found.values()}
-    return {key for key, one in raw.items() if key in found or one.improvement_id in ids}
+    ids = {one.improvement_id for one in among}
+    titles = {(one.remedy_id, one.title) for one in among}
+    return [one for one in given if one.improvement_id in ids or (one.remedy_id, one.title) in titles]
 
 
-def told(
-    name: str, raw: Mapping[tuple[str, str], Playbook], found: Mapping[tuple[str, str], Playbook]
-) -> None:
-    same = kept(raw, found)
-    print(f"{name}: {len(same)} of {len(raw)} kept, {len(found) - len(kept(found, raw))} more")
-    for key in sorted(raw.keys() - same):
-        one = raw[key]
-        print(
-            f"  lost: {one.category:<8} {one.confidence:.2f} {one.evidence_count:>5} failures on "
-            f"{one.nodes_affected} nodes  {one.remedy_id}: {one.title}"
-        )
+def why(one: Playbook, noised: Learnt) -> tuple[str, str]:
+    """Return in a word and in words why a playbook is not actionable with noise."""
+    others = [other for other in noised.playbooks if patterns_of(one) & patterns_of(other)]
+    for other in others:
+        if not other.held_because:
+            return "another remedy", f"{other.remedy_id} in its place"
+    if not others:
+        return "no pattern", "its pattern has no playbook"
+    rules = [reason.split(":")[0] for reason in others[0].held_because]
+    return rules[0], f"{others[0].remedy_id} {others[0].confidence:.3f}: {'; '.join(others[0].held_because)}"
 
 
 def home(folder: Path, **overrides) -> Workspace:
@@ -134,11 +209,25 @@ def home(folder: Path, **overrides) -> Workspace:
     return Workspace(FederatedLearningConfig(**(paths | overrides)))
 
 
+class CountedOnce(NodeSummaries):
+    """A node whose days are counted once for all draws of the noise."""
+
+    counted: dict[object, tuple[str, DayCounts]]
+
+    def _count(self, day: date) -> tuple[str, DayCounts]:
+        of = self._settings
+        key = (of.node_id, day, of.summary_epsilon > 0, of.summary_delta > 0)
+        if key not in self.counted:
+            self.counted[key] = super()._count(day)
+        return self.counted[key]
+
+
 def fleet(
     folder: Path,
     nodes: Iterable[Workspace],
     days: Iterable[date],
     changes: Mapping[str, object],
+    counted: dict[object, tuple[str, DayCounts]],
     draw: int = 0,
 ) -> Workspace:
     """A coordinator that has nothing but the summaries of all nodes.
@@ -154,16 +243,11 @@ def fleet(
         settings = node.settings.model_copy(
             update={**changes, "data_path": folder / "nodes" / node.settings.node_id}
         )
-        summaries_of = NodeSummaries(
-            settings,
-            node.engine,
-            clock=lambda: datetime(2026, 11, 16, tzinfo=UTC),
-            random=Random(1000 * draw + number),
-        )
-        summaries_of._lake = node.lake
-        told.append(summaries_of)
+        one = CountedOnce(settings, node.engine, clock=lambda: NOW, random=Random(1000 * draw + number))
+        one._lake, one.counted = node.lake, counted
+        told.append(one)
         key_path = coordinator.settings.node_keys_path / f"{settings.node_id}.pem"
-        key_path.write_bytes(public_pem(summaries_of.key()))
+        key_path.write_bytes(public_pem(one.key()))
     for day in sorted(days):
         lines = [one.summarize_day(day).line + b"\n" for one in told if one.days(day, day)]
         (coordinator.settings.summaries_path / f"{day}.jsonl").write_bytes(b"".join(lines))
@@ -174,35 +258,37 @@ def fleet(
     return coordinator
 
 
-def learn(space: Workspace, days: Iterable[date]) -> list[Playbook]:
+def learnt(space: Workspace, days: Iterable[date]) -> Learnt:
     """The playbooks of the last day, after all days before it."""
     _, taken = space.intake.ingest()
     assert not taken.refused, taken.refused[:3]
     day = max(days)
     space.sums.refresh_signatures(space.days.with_events(day))
     space.sums.refresh_conversations(space.days.with_events(day))
-    rules = {
-        "rules": load_failure_classes(),
-        "corrections": load_corrections(space.settings.corrections_path),
-        "false_discovery_rate": space.settings.false_discovery_rate,
-    }
+    history = space.patterns.history(day)
     found = analyse(
-        space.patterns.history(day),
+        history,
         space.days.window(day),
-        **rules,
+        rules=rules(),
+        corrections=load_corrections(space.settings.corrections_path),
+        false_discovery_rate=space.settings.false_discovery_rate,
         summary_min_nodes=space.settings.summary_min_nodes,
     )
-    return propose(
-        pd.DataFrame(found.patterns),
-        load_remedies(space.settings.remedies_path),
-        day=day,
-        settings=space.settings,
-        previous=[],
+    playbooks = propose(
+        pd.DataFrame(found.patterns), remedies(), day=day, settings=space.settings, previous=[]
     )
+    sums = history.totals.groupby(["service", "method"])[["failures", "calls"]].sum()
+    return Learnt(playbooks, (sums["failures"] / sums["calls"])[sums["failures"] > 0])
 
 
-def actionable(playbooks: Iterable[Playbook]) -> dict[tuple[str, str], Playbook]:
-    return {(one.remedy_id, one.title): one for one in playbooks if not one.held_because}
+@cache
+def rules() -> tuple:
+    return tuple(load_failure_classes())
+
+
+@cache
+def remedies() -> tuple:
+    return tuple(load_remedies(None))
 
 
 if __name__ == "__main__":
