@@ -1,5 +1,5 @@
-"""What is kept of a fleet's actionable playbooks when its nodes send summaries with noise, and what is lost to
-what.
+"""What is kept of a fleet's actionable playbooks when its nodes send summaries with noise, and what is lost
+to what.
 
     python benchmarks/federation.py --seeds 7 11 3 5 23 42 101 102 --draws 3
 

@@ -30,8 +30,9 @@ from fl_assets.federation.admission import (
     read_summary,
     texts_to_mask,
 )
+from fl_assets.federation.counting import OF_ONE
 from fl_assets.federation.files_seen import FilesSeen, RefusedSummary
-from fl_assets.federation.rows import rows_of
+from fl_assets.federation.rows import rows_of, variance_of
 from fl_assets.federation.summary import (
     MAX_LINE_BYTES,
     SignedSummary,
@@ -160,9 +161,15 @@ class SummaryFiles:
         return self._seen.refusals()
 
     def nodes(self, day: date) -> dict[str, dict[str, Any]]:
-        """Return the rows of node_summaries of a day, without their content, by node."""
+        """Return the rows of node_summaries of a day, without their content, by node.
+
+        Each with the variance of the `noise` on a number of failures or conversations.
+        """
         names = [name for name in NODE_SUMMARIES.column_names if name != "content"]
-        return {row["node_id"]: row for row in self._rows(day, names)}
+        return {
+            row["node_id"]: row | {"noise": variance_of(OF_ONE, row["epsilon"])}
+            for row in self._rows(day, names)
+        }
 
     def rows(self, day: date) -> SummaryRows:
         """Return the rows that the stored summaries of a day add to its sums."""

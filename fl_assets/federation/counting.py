@@ -19,13 +19,15 @@ from fl_assets.sums.masking import NOISE_WIDTH, bucket_sql, failures_sql
 MAX_CALLS, PARTS = 6, 2
 CALLS_BESIDE = (MAX_CALLS, 3, 1)
 """With noise a session counts by up to PARTS parts, a conversation and failures, and by at most so many
-successful calls beside none, one or two of them."""
+successful calls beside none, one, two or three of them."""
 OF_CALLS, OF_ONE = Fraction(MAX_CALLS), Fraction(PARTS * MAX_CALLS, MAX_CALLS - 1)
 """Scales of the noise on successful calls, and on failures and conversations, for an epsilon of 1: n / OF_ONE
-+ CALLS_BESIDE[n] / OF_CALLS is at most 1."""
++ CALLS_BESIDE[n] / OF_CALLS is 1."""
 COARSE = (UNTIMED := -3, *range(NOISE_WIDTH, 8 * NOISE_WIDTH + 1, NOISE_WIDTH))
 """Buckets of durations with noise, each named by its last fine bucket: calls without a duration, up to 5 ms,
 26 ms …, and all above 84 s."""
+SLOW = (FAST := -1, *COARSE[-3:])
+"""Durations of failures that ran out of time, with noise: up to 3.3 s or unknown, up to 17 s, 84 s, more."""
 _SESSION = "nullif(metadata->>'$.session_id', '')"
 _USER = (
     "coalesce(nullif(metadata->>'$.user_id', ''), nullif(metadata->>'$.\"user.id\"', ''), "
@@ -59,6 +61,10 @@ SESSION_SQL = (
     f"create temp view fl_turns as select * replace ({_TURN} as node_id) from conversation_logs",  # noqa: S608 - constants of our own only
     f"create temp table fl_failed as {failures_sql('fl_calls')}",
     f"create temp table fl_talk as {conversation_signals_sql('fl_turns', 'raw_traces')}",
+    # What a conversation shows hangs on calls that name it or name none, not on another's in the same trace.
+    f"""create temp view fl_own_calls as
+        select * replace (case when {_SESSION} is null then trace_id end as trace_id) from raw_traces""",  # noqa: S608 - constants of our own only
+    f"create temp table fl_own_talk as {conversation_signals_sql('fl_turns', 'fl_own_calls')}",
     # A session counts by its conversation and by one source.
     """create temp table fl_choices as
         with sources as (select node_id as source, bool_or(not success and caused_by is null) as failed
@@ -136,14 +142,21 @@ _COARSE_SQL = (
     f"{NOISE_WIDTH}))::integer, {COARSE[-1]})"
 )
 BOUNDED_SQL = {
-    "failures": """
+    "failures": f"""
         with of_texts as (
             select node_id, service, method, masked_error, any_value(has_text) as has_text,
+                arg_min(bucket, md5(event_id)) as took,
                 row_number() over (partition by node_id order by md5(min(event_id))) as place
-            from fl_failed group by node_id, service, method, masked_error)
+            from fl_failed group by node_id, service, method, masked_error),
+        counted as (
+            select service, method, masked_error, any_value(has_text) as has_text,
+                case when coalesce(took, 0) <= {COARSE[-4]} then {FAST} else
+                    least({NOISE_WIDTH} * ceil(took / {NOISE_WIDTH})::integer, {COARSE[-1]}) end as bucket,
+                count(*) filter (place <= coalesce(texts, 0)) as failures
+            from of_texts left join fl_parts on source = node_id group by all)
         select service, method, masked_error as error, any_value(has_text) as has_text,
-            count(*) filter (place <= coalesce(texts, 0)) as failures
-        from of_texts left join fl_parts on source = node_id group by all""",
+            sum(failures)::bigint as failures, map_from_entries(list((bucket, failures))) as durations
+        from counted group by all""",  # noqa: S608 - constants of our own only
     "calls": f"""
         with drawn as (
             select service, method, success, node_id,
@@ -159,15 +172,15 @@ BOUNDED_SQL = {
     "talk": """
         with own as (
             select node_id, arg_min(service, md5(service || node_id)) as service
-            from fl_talk where node_id in (select session from fl_picked where talks) group by node_id),
+            from fl_own_talk where node_id in (select session from fl_picked where talks) group by node_id),
         shown as (
             select service, arg_min(signal, md5(signal || node_id)) as signal
-            from fl_talk semi join own using (node_id, service) where sessions_affected > 0 group by node_id,
-                service),
+            from fl_own_talk semi join own using (node_id, service) where sessions_affected > 0
+            group by node_id, service),
         of_agent as (select service, count(*) as sessions from own group by all),
         of_signal as (select service, signal, count(*) as affected from shown group by all)
         select service, signal, coalesce(sessions, 0) as sessions, coalesce(affected, 0) as affected
-        from (select distinct service, signal from fl_talk)
+        from (select distinct service, signal from fl_own_talk)
         left join of_agent using (service) left join of_signal using (service, signal)""",
 }
 """Counts with each session's contribution bounded (see PARTS): which of its calls, texts, agents and signals
@@ -184,8 +197,8 @@ class DayCounts:
 
     Attributes:
         events: calls and turns.
-        failures: `service, method, error, has_text, failures`, and without noise `sessions, people,
-            durations`.
+        failures: `service, method, error, has_text, failures, durations`, and without noise `sessions,
+            people`; with noise the durations of those alone that ran out of time, in SLOW buckets.
         calls: `service, method, calls, durations`, and without noise `failures, sessions`; with noise
             successful ones alone, their durations in COARSE buckets.
         talk: `service, signal, sessions, affected`, and without noise `turns`.

@@ -66,15 +66,15 @@ class Thresholds:
     def of(cls, epsilon: Fraction, delta: float) -> "Thresholds":
         """Return those with which one session publishes any name that is its own with probability <= delta.
 
-        Half of delta is for its failures, of PARTS texts at the most, and its conversation, each of which has
-        half of that. The other half is for its successful calls, in MAX_CALLS methods at the most: that is
-        more than what they would have one by one.
+        Half of delta is for its failures and its conversation, PARTS of them at the most, the other half for
+        its successful calls, in MAX_CALLS methods at the most.
         """
         one, calls = OF_ONE / epsilon, OF_CALLS / epsilon
         half, parts = delta / 2, len(SIGNALS) + 1
-        of_agent = max(least_count(one, parts, half / 4), least_count(one, 1, half / 4 / len(SIGNALS)))
+        of_one = half / PARTS
+        of_agent = max(least_count(one, parts, of_one / 2), least_count(one, 1, of_one / 2 / len(SIGNALS)))
         return cls(
-            least_count(one, 1, half / PARTS) + 1,
+            least_count(one, 1, of_one) + 1,
             least_count(one, 1, ROW_OF_NOISE),
             least_count(calls, len(COARSE), half / MAX_CALLS) + MAX_CALLS,
             least_count(calls, len(COARSE), ROW_OF_NOISE),

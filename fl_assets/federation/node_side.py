@@ -13,7 +13,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -44,6 +44,7 @@ from fl_assets.infra.errors import unreadable
 from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import make_private_key, public_pem, sign
 from fl_assets.infra.open_lake import open_lake
+from fl_assets.patterns.classes import load_failure_classes, rule_of
 
 BUDGET_DAYS = 30
 """Length of the sliding window, in days, that the budget applies to."""
@@ -259,6 +260,8 @@ class NodeSummaries:
             failures, calls, talk = (
                 _records(connection, statements[name]) for name in ("failures", "calls", "talk")
             )
+            if self._settings.summary_epsilon:
+                failures = [row if _ran_out_of_time(row) else row | {"durations": ()} for row in failures]
             return node_id, DayCounts(events, failures, calls, talk, seen)
 
     def _templates(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -382,6 +385,14 @@ def most_in_a_row(spent: Iterable[tuple[date, Fraction]], day: date) -> Fraction
         sum((epsilon for of, epsilon in found if 0 <= (of - start).days < BUDGET_DAYS), Fraction(0))
         for start in starts
     )
+
+
+def _ran_out_of_time(row: Mapping[str, Any]) -> bool:
+    """Whether a failure's text, which is published, says so; nothing else is looked at."""
+    if not row["has_text"]:
+        return False
+    rule = rule_of([row["error"]], [row["method"]], [row["service"]], "error", load_failure_classes())
+    return rule is not None and rule.failure_class == "timeout"
 
 
 def _records(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from fl_assets.federation.admission import clean_text
-from fl_assets.federation.counting import COARSE, OF_CALLS, OF_ONE, UNTIMED, DayCounts
+from fl_assets.federation.counting import COARSE, OF_CALLS, OF_ONE, SLOW, UNTIMED, DayCounts
 from fl_assets.federation.names import NOTHING_KNOWN, KnownNames, Thresholds
 from fl_assets.federation.noise import discrete_laplace
 from fl_assets.federation.summary import (
@@ -59,16 +59,17 @@ def publish(
     With noise. *Sensitivity*: from its own events alone, BOUNDED_SQL counts a session by up to PARTS parts, a
     conversation (of one agent, with one signal or none) and failures (each of a text of its own), and by at
     most CALLS_BESIDE successful calls. Each of these is in one number: a row's, or `unnamed`'s; successful
-    calls are counted by method and COARSE duration. So removing the session changes all numbers together by n
+    calls are counted by method and COARSE duration, failures whose text says that time ran out by SLOW
+    duration. So removing the session changes all numbers together by n
     failures or conversations and CALLS_BESIDE[n] calls, as long as the same rows are published, including
     those with a bounded count of 0. *Noise*: each number gets a discrete Laplace variable, of scale OF_ONE /
     epsilon for failures and conversations and OF_CALLS / epsilon for calls. For each n the changes over the
     scales add up to epsilon at most, so the whole is epsilon-differentially private given the rows (Dwork et
     al., *Calibrating noise to sensitivity in private data analysis*, 2006; integers: Ghosh et al.,
     *Universally utility-maximizing privacy mechanisms*, 2009). All else (calls of a method, raising counts of
-    a row to one, the number of events) is computed from the noised numbers. Durations of failed calls are
-    left out. *Not* hidden by noise: which rows are published, which exact counts decide, and whether the node
-    had events.
+    a row to one, the number of events) is computed from the noised numbers. Durations of other failed calls
+    are left out. *Not* hidden by noise: which rows are published, which exact counts decide, and whether the
+    node had events.
 
     With a delta k decides nothing, and the noise decides about the rows, too. Numbers are those above, of
     every row that the bounded parts count something in or whose name is in `known`, which holds published
@@ -194,10 +195,14 @@ class _Noise:
         return count + discrete_laplace(scale / self.epsilon, self.random)
 
     def failures(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            {**row, **dict.fromkeys(("failures", "sessions"), max(1, self.on(row["failures"])))}
-            for row in rows
-        ]
+        found = []
+        for row in rows:
+            exact = dict(row.get("durations", ()))
+            durations = {bucket: self.on(exact.get(bucket, 0)) for bucket in SLOW} if exact else {}
+            count = max(1, sum(durations.values()) if exact else self.on(row["failures"]))
+            timed = tuple((bucket, failed) for bucket, failed in durations.items() if failed)
+            found.append({**row, "failures": count, "sessions": count, "durations": timed})
+        return found
 
     def calls(
         self, rows: Iterable[Mapping[str, Any]], failures: Iterable[Mapping[str, Any]]

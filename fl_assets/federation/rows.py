@@ -6,11 +6,16 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from fl_assets.federation.counting import OF_CALLS
-from fl_assets.federation.summary import OTHER, Summary
+from fl_assets.federation.counting import OF_CALLS, OF_ONE
+from fl_assets.federation.summary import OTHER, Durations, Summary
 from fl_assets.sums.conversations import SIGNALS
 from fl_assets.sums.masking import MAX_INCIDENTS, NOISE_BUCKET
 from fl_assets.sums.summaries import SummaryRows
+
+
+def variance_of(scale: Fraction, epsilon: float) -> int:
+    """Return the variance of a number's noise, rounded up; `scale` is that for an epsilon of 1."""
+    return ceil(2 * (scale / Fraction(str(epsilon))) ** 2) if epsilon else 0
 
 
 def rows_of(summary: Summary) -> SummaryRows:
@@ -26,11 +31,12 @@ def rows_of(summary: Summary) -> SummaryRows:
         "last_seen": datetime.combine(summary.day, time(23, 59, 59)),
     }
     unseen: dict[str, datetime | None] = dict.fromkeys(ends)
-    # A discrete Laplace variable of scale b has a variance just below 2 b^2.
-    noise = []
-    if summary.settings.epsilon:
-        scale = OF_CALLS / Fraction(str(summary.settings.epsilon))
-        noise.append((NOISE_BUCKET, ceil(2 * scale**2)))
+
+    def timed(durations: Durations, scale: Fraction) -> list[tuple[int, int]]:
+        """Return a histogram, with the variance of its noise."""
+        variance = variance_of(scale, summary.settings.epsilon)
+        return [*durations, (NOISE_BUCKET, variance)] if variance else list(durations)
+
     signatures = [
         own
         | ends
@@ -44,7 +50,7 @@ def rows_of(summary: Summary) -> SummaryRows:
             "sessions": one.sessions,
             "exemplar_trace_ids": [],
             "incidents": None if one.people is None else _incidents(summary.node_id, one.people),
-            "latency_histogram": list(one.durations),
+            "latency_histogram": timed(one.durations, OF_ONE) if one.durations else [],
         }
         for one in summary.failures
     ]
@@ -56,7 +62,7 @@ def rows_of(summary: Summary) -> SummaryRows:
             "calls": one.calls,
             "failures": one.failures,
             "sessions": one.sessions,
-            "latency_histogram": [*one.durations, *noise],
+            "latency_histogram": timed(one.durations, OF_CALLS),
         }
         for one in summary.calls
     ]

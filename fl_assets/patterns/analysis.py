@@ -32,8 +32,11 @@ class History:
     """Rows of call_totals within the horizon."""
     signals: pd.DataFrame
     """Rows of conversation_signals within the horizon."""
-    summarised: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"event_date": [], "node_id": []}))
-    """`event_date, node_id` of the rows that came from summaries."""
+    summarised: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame({"event_date": [], "node_id": [], "noise": []})
+    )
+    """`event_date, node_id, noise` of the rows that came from summaries; `noise` is its variance on each
+    number of failures or conversations."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,13 @@ def replayed(history: History, members: pd.DataFrame, window: Window, *, min_nod
 
 def _sums(grouped: pd.DataFrame, history: History, window: Window) -> WindowSums:
     return WindowSums(
-        grouped, history.signatures, history.totals, history.signals, window.day, len(window.days)
+        grouped,
+        history.signatures,
+        history.totals,
+        history.signals,
+        window.day,
+        len(window.days),
+        history.summarised,
     )
 
 

@@ -39,7 +39,8 @@ class Counts:
     """
 
     failures: pd.DataFrame
-    """`pattern_id, event_date, node_id, failures, sessions`, only rows with failures."""
+    """`pattern_id, event_date, node_id, failures, sessions`, only rows with failures; and `noise`, the
+    variance of noise on both, where a summary has any."""
     calls: pd.DataFrame
     """`set_id, event_date, node_id, calls`, only rows with calls."""
     set_of: pd.DataFrame
@@ -149,6 +150,7 @@ class Cube:
         capped: np.ndarray,
         calls: np.ndarray,
         reporting: np.ndarray,
+        noise: np.ndarray,
     ) -> None:
         """Derive what each day gives on its own.
 
@@ -158,9 +160,10 @@ class Cube:
             capped: the same, failures after the bound on a node-day.
             calls: the same, calls after the bound, never fewer than the capped failures.
             reporting: whether a node reported anything (nodes, days).
+            noise: variance of the noise on the capped failures, by pattern, node and day, or (1, 1, days).
         """
         self.failures, self.sessions, self.capped, self.calls = failures, sessions, capped, calls
-        self.reporting = reporting
+        self.reporting, self.noise = reporting, noise
         # Failures and sessions up to the end of each day, a day of zeros first.
         self.summed = np.zeros((2, *failures.shape[:2], HISTORY_DAYS + 1))
         np.cumsum(failures, axis=2, out=self.summed[0, ..., 1:])
@@ -169,6 +172,7 @@ class Cube:
         self.daily_exposure = calls.sum(axis=1)
         self.daily_sessions = sessions.sum(axis=1)
         self.failing_nodes = (failures > 0).sum(axis=1)
+        self.daily_noise = np.broadcast_to(noise.sum(axis=1), self.daily_failures.shape)
 
     def loudness(self, days_back: int) -> np.ndarray:
         """Sum each node's capped failures as of `days_back` days before the last, (patterns, nodes).
@@ -181,15 +185,31 @@ class Cube:
     def scaled(self, shares: np.ndarray) -> "Cube":
         """Return the patterns with so small a share of their failures."""
         parts = [values * shares[:, None, None] for values in (self.failures, self.sessions, self.capped)]
-        return Cube(*parts, self.calls, self.reporting)
+        return Cube(*parts, self.calls, self.reporting, self.noise * shares[:, None, None] ** 2)
 
     def without(self, nodes: np.ndarray) -> "Cube":
         """Return the patterns as if some of their `nodes` (patterns, how many) had never existed."""
-        arrays = [values.copy() for values in (self.failures, self.sessions, self.capped, self.calls)]
+        noise = np.broadcast_to(self.noise, self.failures.shape)
+        arrays = [values.copy() for values in (self.failures, self.sessions, self.capped, self.calls, noise)]
         rows = np.arange(nodes.shape[0])[:, None]
         for values in arrays:
             values[rows, nodes] = 0.0
-        return Cube(*arrays, self.reporting)
+        *values, noise = arrays
+        return Cube(*values, self.reporting, noise)
+
+
+def noise_of_capped(noise: np.ndarray, is_capped: np.ndarray) -> np.ndarray:
+    """Return the variance of the noise on failures after the bound on a node-day.
+
+    Node-days that are bounded by one node's number all carry its noise: n of them and itself (n + 1)^2 times.
+
+    Args:
+        noise: variance by pattern, node and day before the bound.
+        is_capped: whether the bound took something away.
+    """
+    nodes = is_capped.sum(axis=1, keepdims=True)
+    usual = noise.sum(axis=1, keepdims=True) / np.maximum((noise > 0).sum(axis=1, keepdims=True), 1)
+    return np.where(is_capped, usual * ((nodes + 1) ** 2 - 1) / np.maximum(nodes, 1), noise)
 
 
 def ages(days: pd.Series, day: date) -> tuple[np.ndarray, np.ndarray]:

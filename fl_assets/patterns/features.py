@@ -59,6 +59,7 @@ def features(
     usual = _log_rate(facts, slice(0, days), memory=OUTCOME_MEMORY)
     excess = np.clip(_log_rate(facts, slice(days - window, days), memory=1.0) - usual, -2.5, 2.5)
     mean_excess = np.average(excess, weights=view.failing * votes + 1e-9) if excess.size else 0.0
+    excess = mean_excess + (excess - mean_excess) * _reliability(facts, view.variance, window)
     fleet_weekday, own_weekday = _weekday(came_true, known, own_share, votes)
     failures = np.log1p(facts.failures[:, -window:].sum(axis=1) / facts.repeats)
     first_day = (view.age <= 1).astype(float)
@@ -95,6 +96,20 @@ def _log_rate(facts: FailureHistory, part: slice, memory: float) -> np.ndarray:
     failures, exposure = facts.failures[:, part], facts.exposure[:, part]
     weights = memory ** np.arange(failures.shape[1] - 1, -1, -1)
     return np.log((failures @ weights + 0.5) / np.maximum(exposure @ weights, 1.0))
+
+
+def _reliability(facts: FailureHistory, variance: np.ndarray, window: int) -> np.ndarray:
+    """Return which part of the variance of a rate over its usual one is not the noise of summaries.
+
+    To first order: of the logarithm of a window's share of the failures over that of all days.
+    """
+    days = facts.failures.shape[1]
+    failures, noise = (facts.failures / facts.repeats[:, None], facts.noise / facts.repeats[:, None] ** 2)
+    memory = OUTCOME_MEMORY ** np.arange(days - 1, -1, -1)
+    recent = np.arange(days) >= days - window
+    slope = recent / ((failures @ recent)[:, None] + 0.5) - memory / ((failures @ memory)[:, None] + 0.5)
+    real = (slope**2 * (variance[:, None] * failures**2 + failures)).sum(axis=1)
+    return real / np.maximum(real + (slope**2 * noise).sum(axis=1), 1e-9)
 
 
 def _weekday(

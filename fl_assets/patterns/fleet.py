@@ -22,6 +22,7 @@ from fl_assets.patterns.counts import (
     Cube,
     Rows,
     ages,
+    noise_of_capped,
 )
 from fl_assets.patterns.persistence import TWO_NODES, TWO_SESSIONS, Question, rising_factorials
 from fl_assets.patterns.states import FailureHistory
@@ -65,6 +66,11 @@ class Fleet:
         self._failed = Rows(counts.failures, self.patterns, names, nodes=nodes, day=day)
         self._failed.values.append(
             self._failed.bounded(self._failed.values[0], NODE_CAP, NODE_CAP_NEW, slack=0.0)
+        )
+        self._noise = (
+            Rows(counts.failures, self.patterns, ("noise",), nodes=nodes, day=day)
+            if "noise" in counts.failures
+            else None
         )
         self._called = Rows(counts.calls, pd.Index(sets, name="set_id"), ("calls",), nodes=nodes, day=day)
         self._called.values = [
@@ -166,6 +172,7 @@ class Fleet:
             complete=np.divide(heard, total, out=np.ones_like(total), where=total > 0),
             reporting=np.full(total.size, cube.reporting[:, days - 1].sum()),
             loudest=_pair(weights),
+            noise=cube.daily_noise[:, :days],
         )
 
     def _cubes(self) -> Iterator[Cube]:
@@ -177,12 +184,16 @@ class Fleet:
         failures, sessions, capped = self._failed.cubes(rows)
         sets, of_row = np.unique(self._set_of[rows], return_inverse=True)
         (calls,) = self._called.cubes(sets)
+        noise = np.zeros((1, 1, HISTORY_DAYS))
+        if self._noise is not None:
+            noise = noise_of_capped(self._noise.cubes(rows)[0], capped < failures)
         return Cube(
             failures,
             np.clip(sessions, np.minimum(failures, 1.0), failures),
             capped,
             np.maximum(calls[of_row], capped),
             self._reporting,
+            noise,
         )
 
 

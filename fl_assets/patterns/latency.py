@@ -3,13 +3,17 @@
 What goes here: quantiles of histograms. What does not: the buckets' SQL (`sums/masking.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from fl_assets.patterns.window import PAIR, WindowSums, since
+from fl_assets.patterns.window import PAIR, WindowSums, entries, since
 from fl_assets.sums.masking import BUCKET_BASE, NOISE_BUCKET, NOISE_WIDTH
+
+BELIEVED = 0.95
+"""With noise a higher quantile that does not show is bounded by this one: of 93 methods of two real systems
+the 99th percentile was below five times the 95th in 90 %."""
 
 
 def latency(window: WindowSums, patterns: pd.Index) -> dict[str, pd.Series]:
@@ -19,13 +23,17 @@ def latency(window: WindowSums, patterns: pd.Index) -> dict[str, pd.Series]:
         `p50_ms`, `p95_ms`, `p99_ms` and `failure_p50_ms` by pattern, NaN where nothing is known.
     """
     set_ids = window.set_of.set_index("pattern_id")["set_id"].reindex(patterns)
-    succeeded = _buckets(since(window.called, window.start), PAIR)
     wanted = window.sets[window.sets["set_id"].isin(set_ids)]
-    by_set = wanted.merge(succeeded, on=PAIR).groupby(["set_id", "bucket"], as_index=False)["weight"].sum()
-    of_success = _quantiles(by_set, "set_id", (0.5, 0.95, 0.99))
-    failed = since(window.failed, window.start)
-    failed = failed[failed["pattern_id"].isin(patterns)]
-    of_failure = _quantiles(_buckets(failed, ["pattern_id"]), "pattern_id", (0.5,))
+
+    def by_set(called: pd.DataFrame) -> pd.DataFrame:
+        found = wanted.merge(_buckets(called, PAIR), on=PAIR)
+        return found.groupby(["set_id", "bucket"], as_index=False)["weight"].sum()
+
+    def by_pattern(failed: pd.DataFrame) -> pd.DataFrame:
+        return _buckets(failed[failed["pattern_id"].isin(patterns)], ["pattern_id"])
+
+    of_success = _quantiles(_enough(window.called, window, by_set), "set_id", (0.5, 0.95, 0.99))
+    of_failure = _quantiles(_enough(window.failed, window, by_pattern), "pattern_id", (0.5,))
     return {
         "p50_ms": set_ids.map(of_success[0.5]).astype(float),
         "p95_ms": set_ids.map(of_success[0.95]).astype(float),
@@ -63,39 +71,57 @@ def noised_quantile(buckets: np.ndarray, weights: np.ndarray, q: float) -> float
         q: which quantile, between 0 and 1.
 
     Returns:
-        NaN when there are fewer calls on one side of it than three standard errors of their count.
+        NaN when there are fewer calls on one side of it than three standard errors of their count, or it lies
+        among failures of which is only known that they were fast. Beyond the 95th percentile a bound then,
+        NOISE_WIDTH above that one, unless more calls lie beyond it than may.
     """
-    wide = np.ceil(np.maximum(buckets[1:], 1) / NOISE_WIDTH).astype("int64")
+    wide = np.where(buckets[1:] < 0, 0, np.ceil(np.maximum(buckets[1:], 1) / NOISE_WIDTH).astype("int64"))
     calls = np.bincount(wide, weights=weights[1:], minlength=1)
+    calls[np.abs(calls) < 2 * np.sqrt(weights[0])] = 0.0  # most likely nothing but noise
+    noised = max(2, np.count_nonzero(calls))
     # The noise of a sum over part of the buckets is largest for half of them.
-    if min(q, 1 - q) * calls.sum() < 3 * np.sqrt(weights[0] * calls.size / 2):
-        return float("nan")
-    return quantile(NOISE_WIDTH * np.arange(calls.size), calls, q, NOISE_WIDTH)
+    if min(q, 1 - q) * calls.sum() >= 3 * np.sqrt(weights[0] * noised / 2):
+        is_known = calls[0] < q * calls.sum()
+        return quantile(NOISE_WIDTH * np.arange(calls.size), calls, q, NOISE_WIDTH) if is_known else np.nan
+    if q <= BELIEVED:
+        return np.nan
+    bound = noised_quantile(buckets, weights, BELIEVED) * BUCKET_BASE**NOISE_WIDTH
+    if np.isnan(bound):
+        return bound
+    beyond = calls[int(np.ceil(np.log(bound) / np.log(BUCKET_BASE) / NOISE_WIDTH)) + 1 :]
+    most = (1 - q) * calls.sum() + 2 * np.sqrt(weights[0] * beyond.size)
+    return bound if beyond.sum() <= most else np.nan
+
+
+def _enough(
+    rows: pd.DataFrame, window: WindowSums, summed: Callable[[pd.DataFrame], pd.DataFrame]
+) -> pd.DataFrame:
+    """Return the summed buckets of the window; with noise, of all days whose buckets are known."""
+    recent = summed(since(rows, window.start))
+    has_noise = recent["bucket"] == NOISE_BUCKET
+    if not has_noise.any():
+        return recent
+    longer, key = summed(rows), recent.columns[0]
+    noised = recent.loc[has_noise, key]
+    both = pd.concat([recent[~recent[key].isin(noised)], longer[longer[key].isin(noised)]])
+    return both.sort_values([key, "bucket"], ignore_index=True)
 
 
 def _buckets(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return buckets and weights of the frame's histograms, summed by `keys`."""
-    entries = [
+    found = [
         (row, bucket, weight)
         for row, histogram in enumerate(frame["latency_histogram"])
-        for bucket, weight in _entries(histogram)
+        for bucket, weight in entries(histogram)
     ]
     rows, buckets, weights = (
-        (np.array(part, "int64") for part in zip(*entries, strict=True))
-        if entries
+        (np.array(part, "int64") for part in zip(*found, strict=True))
+        if found
         else (np.zeros(0, "int64") for _ in range(3))
     )
     long = frame[keys].iloc[rows].assign(bucket=buckets, weight=weights)
     long = long[long["weight"] != 0]
     return long.groupby([*keys, "bucket"], as_index=False, sort=True)["weight"].sum()
-
-
-def _entries(histogram: object) -> Iterator[tuple[int, int]]:
-    """Yield bucket and weight; a MAP arrives as a dict or as pairs, a null as a None, a NaN or an NA."""
-    if isinstance(histogram, dict):
-        yield from histogram.items()
-    elif isinstance(histogram, list | np.ndarray):
-        yield from histogram
 
 
 def _quantiles(long: pd.DataFrame, key: str, points: tuple[float, ...]) -> pd.DataFrame:

@@ -124,8 +124,9 @@ def outlook(facts: FailureHistory, prior: FleetPrior, window: int, question: Que
     """Return the model's view of the next day.
 
     With y_d failures (in sessions) and e_d calls on day d of the present spell, v the variance from day to
-    day, and w_d = MEMORY^age / (1 + v e_d r), r the typical rate, the level is gamma with shape about sum(w
-    y) and mean sum(w y) / sum(w e); tomorrow's count is negative binomial.
+    day, n_d that of noise, and w_d = MEMORY^age / (1 + v e_d r + n_d / (e_d r)), r the typical rate, the
+    level is gamma with shape about sum(w y) and mean sum(w y) / sum(w e); tomorrow's count is negative
+    binomial.
     """
     days = facts.failures.shape[1]
     age, clean = spells(facts)
@@ -136,8 +137,10 @@ def outlook(facts: FailureHistory, prior: FleetPrior, window: int, question: Que
     failures, exposure = facts.failures / facts.repeats[:, None], facts.exposure
     # A day's count says little more about the level than the day-to-day variation lets it.
     trust = np.where(in_spell, MEMORY ** np.arange(days - 1, -1, -1), 0.0)
-    typical = (failures * trust).sum(axis=1) / np.maximum((exposure * trust).sum(axis=1), 1e-9) * variance
-    trust = trust / (1 + typical[:, None] * exposure)
+    usual = (failures * trust).sum(axis=1) / np.maximum((exposure * trust).sum(axis=1), 1e-9)
+    typical = usual * variance
+    noise = facts.noise / facts.repeats[:, None] ** 2 / np.maximum(usual[:, None] * exposure, 1.0)
+    trust = trust / (1 + typical[:, None] * exposure + noise)
     reported = np.maximum((exposure[:, -window:] > 0).sum(axis=1), 1)
     tomorrow = next_weekday_calls(exposure.sum(axis=0))
     next_calls = np.maximum(exposure[:, -window:].sum(axis=1) / reported * tomorrow, 1e-9)

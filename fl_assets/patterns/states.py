@@ -62,6 +62,8 @@ class FailureHistory:
     """Nodes of the fleet that reported on the last day."""
     loudest: np.ndarray
     """A number for its two loudest nodes, the same for each row that has the same two."""
+    noise: np.ndarray
+    """Variance of the noise that summaries put on `failures` (rows, days)."""
 
     @staticmethod
     def join(parts: "list[FailureHistory]") -> "FailureHistory":
@@ -120,14 +122,20 @@ def spells(facts: FailureHistory) -> tuple[np.ndarray, np.ndarray]:
 
 
 def day_variance(facts: FailureHistory, in_spell: np.ndarray) -> np.ndarray:
-    """Estimate each row's squared coefficient of variation from one day to the next, shrunk."""
+    """Estimate each row's squared coefficient of variation from one day to the next, shrunk.
+
+    What counting and the noise of summaries add is taken off; days weigh less the more noise they have.
+    """
     failures = facts.failures / facts.repeats[:, None]
     level, noise = np.log((failures + 0.5) / np.maximum(facts.exposure, 1.0)), 1 / (failures + 0.5)
+    added = facts.noise / facts.repeats[:, None] ** 2 * noise**2
+    noise = noise + added
+    weight = DAY_VARIANCE / (DAY_VARIANCE + (added[:, 1:] + added[:, :-1]) / 2)
     known = in_spell & (facts.exposure > 0)
     both = known[:, 1:] & known[:, :-1]
     excess = (np.diff(level, axis=1) ** 2 - noise[:, 1:] - noise[:, :-1]) / 2
-    total = np.where(both, excess, 0.0).sum(axis=1) + DAY_VARIANCE * DAY_VARIANCE_WEIGHT
-    return np.clip(total / (both.sum(axis=1) + DAY_VARIANCE_WEIGHT), 0.02, 2.0)
+    total = np.where(both, weight * excess, 0.0).sum(axis=1) + DAY_VARIANCE * DAY_VARIANCE_WEIGHT
+    return np.clip(total / ((weight * both).sum(axis=1) + DAY_VARIANCE_WEIGHT), 0.02, 2.0)
 
 
 def states_of(facts: FailureHistory, window: int) -> np.ndarray:

@@ -208,5 +208,7 @@ class PatternStore:
 
     def _summarised(self, first: date, last: date) -> pd.DataFrame:
         days = [day for day in self._lake.days("node_summaries") if first <= day <= last]
-        nodes = [(day, node) for day in days for node in self._summaries.nodes(day)]
-        return pd.DataFrame(nodes, columns=["event_date", "node_id"])
+        nodes = [
+            (day, node, row["noise"]) for day in days for node, row in self._summaries.nodes(day).items()
+        ]
+        return pd.DataFrame(nodes, columns=["event_date", "node_id", "noise"])

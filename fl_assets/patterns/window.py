@@ -6,6 +6,7 @@ alike. What does not: the columns of a pattern (`evidence.py`), which messages a
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -61,6 +62,9 @@ class WindowSums:
     """The analysed day; later rows are ignored."""
     window_days: int = 1
     """Days analysed together, ending with `day`."""
+    summarised: pd.DataFrame | None = None
+    """`event_date, node_id, noise` of each node's day that is known from its summary, with the variance of
+    the noise on each of its numbers."""
 
     @property
     def start(self) -> date:
@@ -124,10 +128,27 @@ class WindowSums:
         called = called.groupby(["set_id", *keys], as_index=False)["calls"].sum()
         called = called[called["calls"] > 0]
         failed = self.failed.groupby(["pattern_id", *keys], as_index=False)[["failures", "sessions"]].sum()
-        failed = failed[failed["failures"] > 0]
+        failed = self._with_noise(failed[failed["failures"] > 0])
         has_failures = self.set_of["pattern_id"].isin(failed["pattern_id"])
         has_calls = self.set_of["set_id"].isin(called["set_id"])
         return Counts(failed, called, self.set_of[has_failures | has_calls], self._incidents())
+
+    def _with_noise(self, failed: pd.DataFrame) -> pd.DataFrame:
+        """Add the variance of the noise on each sum, where a summary has any: of each number that it adds."""
+        known = self.summarised
+        if known is None or not (known["noise"] > 0).any():
+            return failed
+        keys = ["event_date", "node_id"]
+        known = known.assign(
+            event_date=pd.to_datetime(known["event_date"]).astype(failed["event_date"].dtype)
+        )
+        rows = self.failed.assign(
+            numbers=[max(1, sum(1 for _ in entries(one)) - 1) for one in self.failed["latency_histogram"]]
+        )
+        numbers = rows.groupby(["pattern_id", *keys], as_index=False)["numbers"].sum()
+        found = failed.merge(numbers, on=["pattern_id", *keys]).merge(known, on=keys, how="left")
+        found["noise"] = found["noise"].fillna(0) * found["numbers"]
+        return found.drop(columns="numbers")
 
     def _incidents(self) -> pd.DataFrame | None:
         """Incidents of the last days: one per user (else session, else trace) and hour, over all nodes."""
@@ -175,6 +196,14 @@ def conversation_patterns(signals: pd.DataFrame) -> pd.DataFrame:
         why_grouped=pd.Series("One pattern for each signal and agent.", index=seen.index, dtype="str"),
         messages=pd.Series(1, index=seen.index, dtype="int64"),
     )
+
+
+def entries(histogram: object) -> Iterator[tuple[int, int]]:
+    """Yield bucket and weight; a MAP arrives as a dict or as pairs, a null as a None, a NaN or an NA."""
+    if isinstance(histogram, dict):
+        yield from histogram.items()
+    elif isinstance(histogram, list | np.ndarray):
+        yield from histogram
 
 
 def since(frame: pd.DataFrame, first_day: date) -> pd.DataFrame:

@@ -19,7 +19,7 @@ class Summaries(Protocol):
     """The summaries that were taken in."""
 
     def nodes(self, day: date) -> Mapping[str, Mapping[str, Any]]:
-        """Return the nodes with a summary, by name."""
+        """Return the nodes with a summary, by name, each with the variance of the `noise` on a number."""
         ...
 
     def rows(self, day: date) -> SummaryRows:

@@ -23,6 +23,7 @@ from fl_assets.federation.counting import (
     PARTS,
     SEEN_SQL,
     SESSION_SQL,
+    SLOW,
 )
 from fl_assets.federation.node_side import SummaryError, most_in_a_row
 from fl_assets.workspace import Workspace
@@ -293,6 +294,13 @@ def bounded(calls: list[dict], turns: list[dict]) -> dict[str, Counter]:
         "failures": Counter(
             {(row["service"], row["method"], row["error"]): row["failures"] for row in found["failures"]}
         ),
+        "took": Counter(
+            {
+                (row["service"], row["method"], row["error"], bucket): failed
+                for row in found["failures"]
+                for bucket, failed in row["durations"]
+            }
+        ),
         "calls": Counter(
             {
                 (row["service"], row["method"], bucket): calls
@@ -320,7 +328,7 @@ def session(random: Random, number: int) -> tuple[list[dict], list[dict]]:
             "service": random.choice(("search", "planner")),
             "method": random.choice(("query", "plan")),
             "trace_id": f"{number}-t{random.randrange(3)}",
-            "duration_ms": 5.0,
+            "duration_ms": random.choice((5.0, 9_000.0, 40_000.0, 200_000.0, None)),
             "success": (failed := random.random() < 0.5) is False,
             "error": random.choice(("no route", "timed out", "missing key")) if failed else None,
             "metadata": orjson.dumps({"session_id": f"s{number}"}).decode(),
@@ -349,9 +357,12 @@ def session(random: Random, number: int) -> tuple[list[dict], list[dict]]:
 def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[str, int]:
     """By how much each kind of count differs.
 
-    A conversation with a signal is in one number with it, and one without in another.
+    A conversation with a signal is in one number with it, and one without in another. A failure is in one of
+    its duration.
     """
     for counts in (everyone, without):
+        assert sum(counts["took"].values()) == sum(counts["failures"].values())
+        counts["failures"] = counts["took"]
         quiet = {
             service: sessions - sum(n for (of, _), n in counts["signals"].items() if of == service)
             for service, sessions in counts["talk"].items()
@@ -363,7 +374,7 @@ def change(everyone: dict[str, Counter], without: dict[str, Counter]) -> dict[st
             for key in everyone[name].keys() | without[name].keys()
         )
         for name in everyone
-        if name != "signals"
+        if name not in ("signals", "took")
     }
 
 
@@ -385,7 +396,7 @@ def test_one_session_more_is_no_more_than_two_failures_or_conversations_and_some
 
 
 @pytest.mark.parametrize("named", [0.0, 0.5])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(4))
 def test_one_conversation_less_costs_epsilon_however_traces_are_shared(seed, named):
     """Some calls name their session, the others only a trace, and both run in traces that several share."""
     random = Random(seed)
@@ -446,6 +457,17 @@ def test_a_conversation_counts_whether_or_not_its_calls_failed(has_failed):
     assert sum(found["calls"].values()) == (0 if has_failed else min(len(calls), CALLS_BESIDE[1]))
 
 
+def test_with_noise_only_failures_that_ran_out_of_time_are_told_by_duration(tmp_path):
+    home = node_home(tmp_path, "n1", canary_lines())
+    told = summaries_of(home, summary_epsilon=1.0).summarize_day(DAY).summary
+    timed = {row.error for row in told.failures if row.durations}
+    assert timed == {"search timed out after <NUM>"}
+    assert len(told.failures) > 1
+    (row,) = (row for row in told.failures if row.durations)
+    assert {bucket for bucket, _ in row.durations} <= set(SLOW)
+    assert row.failures == max(1, sum(failed for _, failed in row.durations)), "of which each has noise"
+
+
 def test_k_counts_persons_where_events_name_them():
     calls, _ = session(Random(4), 1)
     tries = [
@@ -492,10 +514,10 @@ def test_which_rows_there_are_is_not_told_by_what_was_drawn():
     calls, _ = session(Random(4), 1)
     failed = [
         {**calls[0], "event_id": f"e{place}", "success": False, "error": error}
-        for place, error in enumerate(("no route", "timed out", "missing key"))
+        for place, error in enumerate(("no route", "timed out", "missing key", "no such file"))
     ]
     found = bounded(failed, [])["failures"]
-    assert sorted(found.values()) == [0, 1, 1]
+    assert sorted(found.values()) == [*[0] * (4 - PARTS), *[1] * PARTS]
 
 
 def test_a_summary_says_how_many_persons_had_a_failure():

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from fl_assets.federation import noise, privacy
-from fl_assets.federation.counting import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, PARTS, UNTIMED, DayCounts
+from fl_assets.federation.counting import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, PARTS, SLOW, UNTIMED, DayCounts
 from fl_assets.federation.noise import discrete_laplace
 from fl_assets.federation.summary import SharedSettings
 
@@ -128,7 +128,8 @@ def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) ->
     return DayCounts(
         events=0,
         failures=[
-            failure | {"error": "timed out", "failures": min(failures, 1)},
+            failure
+            | {"error": "timed out", "failures": (late := min(failures, 1)), "durations": [(SLOW[2], late)]},
             failure | {"error": "no route", "failures": 7 + max(failures - 1, 0)},
         ],
         calls=[

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_assets.federation.counting import COARSE, OF_CALLS
+from fl_assets.federation.counting import COARSE, OF_CALLS, SLOW
 from fl_assets.federation.noise import discrete_laplace
 from fl_assets.federation.rare import shared_templates
 from fl_assets.federation.rows import rows_of
@@ -72,10 +72,30 @@ def histogram(calls: int, *, nodes: int, seed: int) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("seed", range(10))
 def test_a_median_with_noise_is_near_the_exact_one_or_unknown(seed):
     fine, buckets, weights = histogram(2_000, nodes=6, seed=seed)
-    exact = quantile(*np.unique(fine, return_counts=True), 0.5)
+    exact, high = (quantile(*np.unique(fine, return_counts=True), q) for q in (0.5, 0.99))
     assert exact / 1.6 < noised_quantile(buckets, weights, 0.5) < exact * 1.6
-    assert np.isnan(noised_quantile(buckets, weights, 0.99)), "twenty calls cannot be told from noise"
+    bound = noised_quantile(buckets, weights, 0.99)
+    assert np.isnan(bound) or high <= bound < 10 * high, "twenty calls cannot be told from noise"
     assert np.isnan(noised_quantile(*histogram(60, nodes=6, seed=seed)[1:], 0.5))
+
+
+def test_a_high_quantile_with_noise_is_bounded_unless_more_calls_lie_beyond_than_may():
+    buckets = np.array([NOISE_BUCKET, *COARSE[1:]])
+
+    def p99(slowest: int) -> float:
+        calls = [0, 0, 3_000, 6_500, 400, 0, 0, slowest]
+        return noised_quantile(buckets, np.array([72 * 18, *calls]), 0.99)
+
+    assert 1.1 ** COARSE[4] < p99(0) < 1.1 ** COARSE[6]
+    assert p99(60) == p99(0), "which may be noise"
+    assert np.isnan(p99(250))
+
+
+def test_a_median_among_failures_known_to_be_fast_is_unknown():
+    buckets = np.array([NOISE_BUCKET, *SLOW])
+    slow = noised_quantile(buckets, np.array([18 * 12, 40, 20, 500, 0]), 0.5)
+    assert 1.1 ** SLOW[1] < slow < 1.1 ** SLOW[2]
+    assert np.isnan(noised_quantile(buckets, np.array([18 * 12, 500, 20, 40, 0]), 0.5))
 
 
 def told(epsilon: float, durations) -> Summary:

@@ -3,6 +3,7 @@
 It is about nodes and days, no single node makes it, and no order of rows changes it.
 """
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -15,7 +16,10 @@ from scipy.stats import false_discovery_control
 from benchmarks.counted_fleets import counts_of
 from fl_assets.patterns import confidence
 from fl_assets.patterns.confidence import discoveries
+from fl_assets.patterns.counts import noise_of_capped
+from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import FleetPrior, next_weekday_calls
+from fl_assets.patterns.states import day_variance
 
 DAY = date(2026, 3, 31)
 THRESHOLD = 0.7
@@ -94,6 +98,34 @@ def test_the_order_of_rows_changes_nothing(seed):
     pd.testing.assert_frame_equal(
         assess(counts, reporting, day=DAY, window_days=2), assess(*shuffled, day=DAY, window_days=2)
     )
+
+
+def test_noise_of_summaries_is_not_read_as_variation_from_day_to_day():
+    rng = np.random.default_rng(5)
+    exact = {f"p{number:03d}": rng.poisson(on(5, 12, 25)) for number in range(120)}
+    noised = {
+        name: np.where(counts > 0, np.maximum(counts + np.rint(rng.laplace(0, 6, counts.shape)), 1), 0)
+        for name, counts in exact.items()
+    }
+
+    def variance(patterns: dict[str, np.ndarray], of_noise: float = 0.0) -> float:
+        rows, reporting = frames(patterns)
+        counts = counts_of(rows)
+        if of_noise:
+            counts = replace(counts, failures=counts.failures.assign(noise=of_noise))
+        facts = Fleet(counts, reporting, day=DAY, window_days=1).facts()
+        return float(np.mean(day_variance(facts, facts.failures > 0)))
+
+    without, unknown, known = variance(exact), variance(noised), variance(noised, 72.0)
+    assert unknown > 1.4 * without, "what is wrong where nobody says how much noise there is"
+    assert known == pytest.approx(without, rel=0.25)
+
+
+def test_node_days_bounded_by_one_node_carry_its_noise():
+    noise = np.full((1, 4, 1), 18.0)
+    is_capped = np.array([[[False], [False], [True], [True]]])
+    assert noise_of_capped(noise, is_capped).sum() == pytest.approx(18.0 * (1 + 3**2))
+    assert noise_of_capped(noise, np.zeros_like(is_capped)).sum() == 18.0 * 4
 
 
 @given(st.integers(0, 10_000))

@@ -125,6 +125,23 @@ def summarise(*frames, day, window_days):
     return summarise_window(WindowSums(*frames, day, window_days))
 
 
+def test_with_noise_durations_of_all_known_days_count_and_without_those_of_the_window():
+    def p50(variance: int) -> float:
+        rows = [
+            _total(back, "n1", 100, 0, histogram={-2: variance, 51: 60, 68: 40} if variance else {10: 100})
+            for back in range(1, 6)
+        ]
+        now = {-2: variance, 51: 60, 68: 40} if variance else {60: 90}
+        totals = pd.DataFrame([*rows, _total(0, "n1", 100, 10, histogram=now)])
+        signatures = _signatures(_signature(0, "n1", "m", 10))
+        found = summarise(_grouped({"m": "p"}), signatures, totals, _signals(), day=DAY, window_days=1)
+        return float(found["p50_ms"].iloc[0])
+
+    assert p50(0) == pytest.approx(1.1**59.5, rel=0.01)
+    assert np.isnan(p50(3_000))
+    assert 1.1**34 < p50(500) < 1.1**51, "of one day alone it would be unknown"
+
+
 def counts(*frames, day=DAY):
     return WindowSums(*frames, day).counts
 
