@@ -1,7 +1,4 @@
-"""Composition of the stores of one coordinator from its settings.
-
-Functions are given the stores that they read, never the workspace.
-"""
+"""The stores of one coordinator, made from its settings; functions are given those that they read."""
 
 from collections.abc import Callable, Collection
 from datetime import date
@@ -45,23 +42,19 @@ class Workspace:
 
     @cached_property
     def engine(self) -> SummingEngine:
-        """Checks, redacts, masks and sums events."""
         is_spark = self.settings.engine == "spark"
         return SparkEngine(self.settings, launch=self._launch) if is_spark else SummingEngine(self.settings)
 
     @cached_property
     def lake(self) -> Lake:
-        """Day-partitioned Parquet of events."""
         return open_lake(self.settings)
 
     @cached_property
     def index(self) -> TelemetryIndex:
-        """Index of the ingested bytes of source files, and of the analysed days."""
         return TelemetryIndex(self.settings)
 
     @cached_property
     def warehouse(self) -> Warehouse:
-        """Result tables."""
         warehouse = Warehouse.at(self.settings.warehouse_path, lake_path=self.settings.lake_folder)
         if not self.settings.warehouse_path.exists():
             warehouse.create()
@@ -75,74 +68,60 @@ class Workspace:
 
     @cached_property
     def summaries(self) -> SummaryFiles:
-        """Summaries of nodes."""
         return SummaryFiles(self.settings)
 
     @cached_property
     def intake(self) -> Intake:
-        """Ingestion of events and summaries."""
-        return Intake(self.engine, self.summaries, self.index, note_days=self._note_days)
+        def note_days(_: Collection[date]) -> None:  # days with unreadable lines alone are no telemetry
+            remember(self.settings, (day for table in EVENT_TABLES for day in self.lake.days(table)[:1]))
 
-    def _note_days(self, _: Collection[date]) -> None:
-        """Remember the first day with telemetry, not counting days with unreadable lines alone."""
-        remember(self.settings, (day for table in EVENT_TABLES for day in self.lake.days(table)[:1]))
+        return Intake(self.engine, self.summaries, self.index, note_days=note_days)
 
     @cached_property
     def sources(self) -> tuple[RemoteSource, ...]:
-        """Servers that traces are pulled from."""
         return read_sources(self.settings.sources_path)
 
     @cached_property
     def pull(self) -> Pull:
-        """Pulling from sources."""
         return Pull(self.settings.telemetry_folder)
 
     @cached_property
     def days(self) -> EventDays:
-        """Days of events, and their windows."""
         return EventDays(self.lake, self.settings, is_usable=lambda day: self.gate.is_usable(day))
 
     @cached_property
     def sums(self) -> SumsStore:
-        """Daily sums, kept up to date with the lake."""
         usable = self.gate.usable_days
         return SumsStore(self.warehouse, self.lake, self.engine, self.summaries, usable_days=usable)
 
     @cached_property
     def patterns(self) -> PatternStore:
-        """Reads the history for an analysis, and stores patterns."""
         connect, days = self.engine.connect, self.settings.max_window_days
         return PatternStore(self.warehouse, self.lake, connect, self.summaries, max_window_days=days)
 
     @cached_property
     def recounter(self) -> Recounter:
-        """Counts evidence again from the lake."""
         return Recounter(self.warehouse, self.lake, self.engine.connect, self.summaries)
 
     @cached_property
     def playbooks(self) -> PlaybookStore:
-        """Playbooks by day."""
         return PlaybookStore(self.warehouse, self.settings.playbook_path)
 
     @cached_property
     def gate(self) -> Gate:
-        """Evaluates the rules on days and playbooks."""
         recount = self.recounter.recount
         return Gate(self.settings, self.lake, self.warehouse, lambda: self.days, self.playbooks, recount)
 
     @cached_property
     def adapters(self) -> AdapterStore:
-        """Adapters offered, installed and in use."""
         return AdapterStore(self.settings)
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """Adapters offered when a day was analysed."""
         return Catalogue(self.warehouse)
 
     @cached_property
     def updates(self) -> UpdateStores:
-        """Stores of updates."""
         path, data = self.settings.policy_path, self.settings.data_path
         return UpdateStores(
             settings=self.settings,
@@ -157,17 +136,14 @@ class Workspace:
 
     @cached_property
     def decisions(self) -> Decisions:
-        """Decides on a day's playbooks."""
         return Decisions(self.updates, self.catalogue)
 
     @cached_property
     def cycles(self) -> CycleLog:
-        """The record of cycles."""
         return CycleLog(self.warehouse)
 
     @cached_property
     def report(self) -> ReportReader:
-        """Reads the rows of a day's report."""
         return ReportReader(
             self.settings, self.warehouse, self.lake, self.engine, self.summaries, self.days, self.index
         )
