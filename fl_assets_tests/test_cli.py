@@ -161,7 +161,7 @@ def test_a_path_that_is_not_there_stops_a_command_before_it_writes_anything(tmp_
             ["cycle"],
             "FEDERATED_LEARNING_MIN_EVENST: unknown setting; did you mean FEDERATED_LEARNING_MIN_EVENTS?",
         ),
-        ({"FEDERATED_LEARNING_DATA_PATH": "file/data"}, ["patterns"], "Not a directory: 'file/data'"),
+        ({"FEDERATED_LEARNING_DATA_PATH": "file/data"}, ["patterns"], "file/data: Not a directory"),
         (
             {"FEDERATED_LEARNING_TELEMETRY_PATH": "nowhere"},
             ["playbooks"],
