@@ -11,6 +11,7 @@ from typing import get_args
 
 from fl_assets.core.advice import Example
 from fl_assets.core.models import Playbook, Signal
+from fl_assets.playbooks.wording import percent
 from fl_assets.report.words import rule, visible, without_subject
 from fl_assets.report.written_text import Written
 
@@ -107,7 +108,8 @@ def _expected(playbook: Playbook) -> Iterator[str]:
                 if days > 365
                 else f"one of the {things} in {days} days"
             )
-        yield f"It should prevent {fewer} (goes on: {benefit.persists:.0%}; helps: {advice.helps.text})."
+        goes_on = percent(round(benefit.persists, 2))
+        yield f"It should prevent {fewer} (goes on: {goes_on}; helps: {advice.helps.text})."
 
 
 def _example(one: Example) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from fl_assets.core.models import Decision, Playbook
 from fl_assets.infra.markdown import block, code, plain, prose
 from fl_assets.playbooks.files import write_day
+from fl_assets.playbooks.wording import percent
 from fl_assets.updates.decide import in_words, is_for_review
 from fl_assets.updates.history import sides
 
@@ -122,7 +123,7 @@ def _value(name: str, present: str | None, value: str) -> Iterator[str]:
 def _evidence(playbook: Playbook) -> Iterator[str]:
     advice = playbook.advice
     yield (
-        f"- {playbook.evidence_count:,} failures, {playbook.failure_rate:.1%} of the calls, on "
+        f"- {playbook.evidence_count:,} failures, {percent(playbook.failure_rate)} of the calls, on "
         f"{playbook.nodes_affected} of {playbook.nodes_reporting} nodes; pattern {code(playbook.pattern_id)} "
         f"({plain(playbook.failure_class.replace('_', ' '))}, {playbook.state})"
     )
@@ -142,12 +143,13 @@ def _evidence(playbook: Playbook) -> Iterator[str]:
 
 def _certainty(playbook: Playbook, decision: Decision) -> Iterator[str]:
     tried = playbook.advice.helps
-    yield f"- **The failure persists: {playbook.confidence:.0%}** (it still fails in the next cycle)."
+    persists = percent(round(playbook.confidence, 2))
+    yield f"- **The failure persists: {persists}** (it still fails in the next cycle)."
     if playbook.corroboration is not None:
-        yield f"- **Without the loudest nodes: {playbook.corroboration:.0%}**."
+        yield f"- **Without the loudest nodes: {percent(round(playbook.corroboration, 2))}**."
     past = tried.text if tried.tried else f"{tried.text}, so that is a guess"
     if decision.helps is not None:
-        yield f"- **This change helps: {decision.helps:.0%}** ({past})."
+        yield f"- **This change helps: {percent(round(decision.helps, 2))}** ({past})."
     if playbook.advice.benefit:
         expected = playbook.advice.benefit
         yield (
