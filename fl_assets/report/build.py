@@ -287,8 +287,15 @@ _FIRST = {"awaiting approval": 0, "to be applied": 1, "to canary nodes": 1, "for
 
 def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:
     order = {"worse": 0, "faded": 1, "better": 2, "kept": 3, "inconclusive": 4, "safe": 5, "wait": 6}
+    titles = {row["decision_id"]: visible(row["title"]) for row in rows.steps}
     lines = [
-        _line(OutcomeLine, row, released_on=str(row["released_on"]), stage=row.get("stage") or "")
+        _line(
+            OutcomeLine,
+            row,
+            title=titles.get(row["decision_id"], ""),
+            released_on=str(row["released_on"]),
+            stage=row.get("stage") or "",
+        )
         for row in rows.outcomes
     ]
     return tuple(sorted(lines, key=lambda one: (order.get(one.verdict, 9), one.decision_id)))

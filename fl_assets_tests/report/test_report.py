@@ -468,6 +468,7 @@ def test_what_became_of_changes_is_told_at_the_top_and_in_a_section():
         report.summary
     )
     assert [(one.day, one.action) for one in report.steps] == [(BEFORE, "promoted"), (DAY, "rolled_back")]
+    assert [one.title for one in report.outcomes] == ["Raise the time limit"]
 
 
 def test_the_page_says_what_was_too_much_to_be_looked_at(tmp_path):
