@@ -65,7 +65,9 @@ def summarize(
             "folder of summaries."
         ),
     ],
-    day: Annotated[date | None, day_option("Day to summarize; by default yesterday, UTC.")] = None,
+    day: Annotated[
+        date | None, day_option("Day to summarize; by default yesterday, UTC.", "--date", "--day")
+    ] = None,
     from_: Annotated[
         date | None, day_option("First of several days; those without events are left out.", "--from")
     ] = None,
@@ -75,7 +77,7 @@ def summarize(
 
     docs/federation.md says how.
 
-    Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --day 2026-11-20
+    Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --date 2026-11-20
     """
     from fl_assets.cli.console import show_summaries, status
     from fl_assets.federation.node_side import NodeSummaries, SummaryError
@@ -84,7 +86,7 @@ def summarize(
     from fl_assets.workspace import Workspace
 
     if day and (from_ or to):
-        raise CommandError("summarize: give either --day, or --from and --to")
+        raise CommandError("summarize: give either --date, or --from and --to")
     if to and not from_:
         raise CommandError("summarize: --to needs --from")
     space = Workspace(settings_of_inputs())

@@ -243,7 +243,7 @@ class NodeSummaries:
             if not events:
                 message = (
                     f"no events of {day} are in {self._settings.lake_path}: put telemetry into "
-                    f"{self._settings.telemetry_path}, or name another --day"
+                    f"{self._settings.telemetry_path}, or name another --date"
                 )
                 raise SummaryError(message)
             nodes = connection.execute(
