@@ -58,7 +58,7 @@ def build_report(rows: ReportRows) -> Report:
                 before.get(row["pattern_id"]),
                 answers.get(row["pattern_id"], []),
                 is_first=rows.previous_day is None,
-                examples=examples.get(row["family_id"], ()),
+                examples=_of_its_nodes(examples.get(row["family_id"], ()), nodes.get(row["pattern_id"], ())),
                 nodes=nodes.get(row["pattern_id"], ()),
             )
             for row in rows.patterns
@@ -180,6 +180,15 @@ def _examples(rows: ReportRows) -> dict[str, list[ExampleLine]]:
             )
         )
     return found
+
+
+def _of_its_nodes(
+    examples: Sequence[ExampleLine], nodes: Sequence[tuple[str, int]]
+) -> tuple[ExampleLine, ...]:
+    """Return a family's examples that can be this pattern's: of a node that has it, where that is known."""
+    names = {name for name, _ in nodes}
+    is_known = 0 < len(nodes) < MAX_PATTERN_NODES
+    return tuple(one for one in examples if one.node in names or not is_known)
 
 
 def _nodes(rows: ReportRows) -> dict[str, list[tuple[str, int]]]:

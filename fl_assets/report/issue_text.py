@@ -108,8 +108,13 @@ def _expected(playbook: Playbook) -> Iterator[str]:
                 if days > 365
                 else f"one of the {things} in {days} days"
             )
-        goes_on = percent(round(benefit.persists, 2))
-        yield f"It should prevent {fewer} (goes on: {goes_on}; helps: {advice.helps.text})."
+        is_alone = playbook.nodes_affected == 1 and any(
+            one.startswith("enough_nodes") for one in playbook.held_because
+        )
+        what = "goes on and reaches a second node" if is_alone else "goes on"
+        goes_on = f"{what}: {percent(round(benefit.persists, 2))}"
+        here = "; how likely it is to go on where it is, is not known" if is_alone else ""
+        yield f"It should prevent {fewer} ({goes_on}; helps: {advice.helps.text}{here})."
 
 
 def _example(one: Example) -> str:

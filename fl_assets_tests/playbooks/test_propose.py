@@ -577,6 +577,7 @@ def test_a_title_names_the_node_that_the_pattern_names():
         ("not_found", "missing-package", "not-found-package"),
         ("code_defect", "patch-refused", "code-defect-patch"),
         ("code_defect", "build-failed", "code-defect-build"),
+        ("unknown_tool", "missing-program", "unknown-tool-program"),
     ],
 )
 def test_what_a_rule_names_is_answered_by_its_own_remedy(failure_class, rule, remedy_id):

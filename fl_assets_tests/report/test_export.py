@@ -155,6 +155,16 @@ def test_what_a_change_prevents_is_said_in_a_measure_that_fits(per_day, said):
     assert f"It should prevent {said}" in issue_text(playbook(advice=Advice(benefit=benefit)))
 
 
+def test_of_one_node_it_is_said_that_what_goes_on_is_meant_for_two():
+    benefit = Benefit(failures_per_day=40, persists=0.07, helps=0.5, reduction=0.5, avoided_per_day=0.7)
+    held = ("enough_nodes: p-1 has 1 of 28 nodes, needs at least 3 nodes",)
+    given = {"nodes_affected": 1, "advice": Advice(benefit=benefit)}
+    said = issue_text(playbook(**given, held_because=held))
+    assert "(goes on and reaches a second node: 7 %; helps" in said
+    assert "go on where it is, is not known" in said
+    assert "(goes on: 7 %; helps: not tried yet)" in issue_text(playbook(**given))
+
+
 def test_a_long_example_ends_where_the_error_does():
     error = "x" * 590 + "KeyError:9"
     one = Example(

@@ -342,13 +342,23 @@ def test_a_page_has_one_window():
 
 
 def test_a_pattern_has_its_messages_as_they_were_and_its_nodes():
-    nodes = [{"pattern_id": "p-timeout", "node_id": f"n{place}", "failures": place} for place in range(1, 4)]
+    nodes = [{"pattern_id": "p-timeout", "node_id": f"n{place}", "failures": place} for place in (5, 6, 7)]
     given = rows(examples=[example_row(), example_row(succeeded=True, rank=2)], by_node=nodes)
     one = next(one for one in build_report(given).patterns if one.pattern_id == "p-timeout")
     assert [(each.message, each.node) for each in one.examples] == [
         ("503 search timed out after 5012 ms", "n7")
     ]
-    assert one.nodes == (("n3", 3), ("n2", 2), ("n1", 1))
+    assert one.nodes == (("n7", 7), ("n6", 6), ("n5", 5))
+
+
+def test_an_incident_has_no_example_of_another_node():
+    given = rows(
+        patterns=[pattern(incident_node="n7")],
+        examples=[example_row(node_id="n2"), example_row(rank=2, message="504 gone")],
+        by_node=[{"pattern_id": "p-timeout", "node_id": "n7", "failures": 200}],
+    )
+    (one,) = build_report(given).incidents
+    assert [each.message for each in one.examples] == ["504 gone"]
 
 
 def test_an_incident_of_one_node_is_named_at_the_top():
