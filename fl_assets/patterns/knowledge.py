@@ -206,7 +206,7 @@ def _arguments(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, str]]:
 def _examples(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of pattern_examples: arguments by type, long messages cut."""
     rows = rows.rename(columns={"family": "family_id", "success": "succeeded"})
-    rows["message"] = rows["error"].map(_cut)
+    rows["message"] = rows["error"].map(without_middle)
     rows["arguments"] = [json.dumps(_types(text)) for text in rows["arguments"]]
     rows["rank"] = rows.groupby("family_id").cumcount() + 1
     return rows[PATTERN_EXAMPLES.day_columns]
@@ -233,13 +233,13 @@ def _shape(command: str) -> str:
     return f"text ({', '.join(parts)})"
 
 
-def _cut(message: str) -> str:
+def without_middle(message: str, most: int = MAX_MESSAGE_CHARS) -> str:
     """Return a message with its middle left out when it is long: the cause of a trace is its last line."""
     message = message.replace("\r\n", "\n").strip()
-    if len(message) <= MAX_MESSAGE_CHARS:
+    if len(message) <= most:
         return message
-    head = MAX_MESSAGE_CHARS // 3
-    return f"{message[:head]}{_GAP}{message[head + len(_GAP) - MAX_MESSAGE_CHARS :]}"
+    head = most // 3
+    return f"{message[:head]}{_GAP}{message[head + len(_GAP) - most :]}"
 
 
 TYPES = {

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from fl_assets.core.models import Record
+from fl_assets.patterns.knowledge import without_middle
 from fl_assets.patterns.nodes import completeness, nodes_of
 from fl_assets.report.headlines import events_of, headlines
 from fl_assets.report.records import (
@@ -171,7 +172,7 @@ def _examples(rows: ReportRows) -> dict[str, list[ExampleLine]]:
             continue
         lines.append(
             ExampleLine(
-                message=visible(row["message"], MAX_MESSAGE),
+                message=visible(without_middle(row["message"] or "", MAX_MESSAGE), MAX_MESSAGE),
                 method=visible(f"{row['service']} {row['method']}".strip(), MAX_NAME),
                 node=visible(row["node_id"], MAX_NAME),
                 time=f"{row['timestamp']:%Y-%m-%d %H:%M:%S}",

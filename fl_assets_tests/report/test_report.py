@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.rules import held_by
-from fl_assets.report.build import build_report, change_of
+from fl_assets.report.build import MAX_MESSAGE, build_report, change_of
 from fl_assets.report.in_markdown import report_in_markdown
 from fl_assets.report.page import render_page, write_report
 from fl_assets.report.records import ReportRows
@@ -349,6 +349,15 @@ def test_a_pattern_has_its_messages_as_they_were_and_its_nodes():
         ("503 search timed out after 5012 ms", "n7")
     ]
     assert one.nodes == (("n7", 7), ("n6", 6), ("n5", 5))
+
+
+def test_a_long_example_has_its_last_line():
+    trace = "Traceback (most recent call last):\n" + "  File x\n" * 60 + "SyntaxError: '(' was never closed"
+    report = build_report(rows(examples=[example_row(message=trace)]))
+    (one,) = next(one for one in report.patterns if one.pattern_id == "p-timeout").examples
+    assert one.message.startswith("Traceback")
+    assert one.message.endswith("SyntaxError: '(' was never closed")
+    assert len(one.message) <= MAX_MESSAGE
 
 
 def test_an_incident_has_no_example_of_another_node():
