@@ -274,6 +274,11 @@ def _episode(known: Mapping[str, Any]) -> str:
 _OVER = ", and none since."
 
 
+def is_over(cost: Consequence | None) -> bool:
+    """Return whether all of it came in a short part of the window, and none since."""
+    return cost is not None and _OVER in cost.text
+
+
 def _calls(number: float) -> str:
     return "1 call" if f"{number:.1f}" == "1.0" else f"{number:.1f} calls"
 

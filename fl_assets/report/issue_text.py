@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from fl_assets.core.advice import Example
+from fl_assets.core.advice import Benefit, Example
 from fl_assets.core.models import Playbook, Signal
-from fl_assets.playbooks.wording import percent
+from fl_assets.playbooks.wording import is_over, percent
 from fl_assets.report.words import rule, visible, without_subject
 from fl_assets.report.written_text import Written
 
@@ -96,25 +96,33 @@ def _change(playbook: Playbook) -> Iterator[str]:
 
 def _expected(playbook: Playbook) -> Iterator[str]:
     advice = playbook.advice
-    if benefit := advice.benefit:
-        things = (
-            "conversations like these" if playbook.failure_class in get_args(Signal) else "failed requests"
+    if not (benefit := advice.benefit):
+        return
+    is_alone = playbook.nodes_affected == 1 and any(
+        one.startswith("enough_nodes") for one in playbook.held_because
+    )
+    elsewhere = " and reaches a second node" if is_alone else ""
+    chance = percent(round(benefit.persists, 2))
+    if is_over(advice.consequence):
+        share = percent(round(benefit.helps * benefit.reduction, 2))
+        yield (
+            f"It is over; should it come back, the change should prevent {share} of it "
+            f"(comes back{elsewhere}: {chance}; helps: {advice.helps.text})."
         )
-        fewer = f"{benefit.avoided_per_day:,.1f} of {benefit.failures_per_day:,.1f} {things} a day"
-        if benefit.avoided_per_day < _RARE:
-            days = round(1 / max(benefit.avoided_per_day, 1e-9))
-            fewer = (
-                f"less than one of the {things} a year"
-                if days > 365
-                else f"one of the {things} in {days} days"
-            )
-        is_alone = playbook.nodes_affected == 1 and any(
-            one.startswith("enough_nodes") for one in playbook.held_because
-        )
-        what = "goes on and reaches a second node" if is_alone else "goes on"
-        goes_on = f"{what}: {percent(round(benefit.persists, 2))}"
-        here = "; how likely it is to go on where it is, is not known" if is_alone else ""
-        yield f"It should prevent {fewer} ({goes_on}; helps: {advice.helps.text}{here})."
+        return
+    here = "; how likely it is to go on where it is, is not known" if is_alone else ""
+    yield (
+        f"It should prevent {_fewer(playbook, benefit)} "
+        f"(goes on{elsewhere}: {chance}; helps: {advice.helps.text}{here})."
+    )
+
+
+def _fewer(playbook: Playbook, benefit: Benefit) -> str:
+    things = "conversations like these" if playbook.failure_class in get_args(Signal) else "failed requests"
+    if benefit.avoided_per_day >= _RARE:
+        return f"{benefit.avoided_per_day:,.1f} of {benefit.failures_per_day:,.1f} {things} a day"
+    days = round(1 / max(benefit.avoided_per_day, 1e-9))
+    return f"less than one of the {things} a year" if days > 365 else f"one of the {things} in {days} days"
 
 
 def _example(one: Example) -> str:

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks.causes import fleet
-from fl_assets.core.advice import Advice, Benefit, Example
+from fl_assets.core.advice import Advice, Benefit, Consequence, Example
 from fl_assets.patterns.cases import Case, cases
 from fl_assets.report.case_files import FORMATS, written
 from fl_assets.report.issue_text import issue_text
@@ -163,6 +163,19 @@ def test_of_one_node_it_is_said_that_what_goes_on_is_meant_for_two():
     assert "(goes on and reaches a second node: 7 %; helps" in said
     assert "go on where it is, is not known" in said
     assert "(goes on: 7 %; helps: not tried yet)" in issue_text(playbook(**given))
+
+
+def test_of_what_is_over_nothing_is_counted_a_day():
+    benefit = Benefit(failures_per_day=45, persists=0.7, helps=0.5, reduction=0.5, avoided_per_day=7.9)
+    text = (
+        "All of it came between 29 January 09:20 and 09:34 UTC, and none since. It cost 45 failed requests."
+    )
+    cost = Consequence(text=text, failures_per_day=45)
+    said = issue_text(playbook(advice=Advice(benefit=benefit, consequence=cost)))
+    assert (
+        "It is over; should it come back, the change should prevent 25 % of it (comes back: 70 %; h" in said
+    )
+    assert "requests a day" not in said
 
 
 def test_a_long_example_ends_where_the_error_does():
