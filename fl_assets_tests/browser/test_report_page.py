@@ -40,7 +40,11 @@ def address(tmp_path_factory) -> str:
             confidence=0.02,
         )
     )
-    said = example_row(family_id="f-incident", message="401 Unauthorized: token of svc-meters expired")
+    said = example_row(
+        family_id="f-incident",
+        message="401 Unauthorized: token of svc-meters expired",
+        node_id="eu-central-02",
+    )
     nodes = [{"pattern_id": "p-incident", "node_id": "eu-central-02", "failures": 90}]
     nodes += [
         {"pattern_id": "p-timeout", "node_id": f"us-{place:02}", "failures": 50 - place}
