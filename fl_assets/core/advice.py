@@ -25,6 +25,9 @@ class Consequence(_Part):
 
     text: str
     failures_per_day: float = Field(ge=0)
+    is_over: bool = Field(
+        False, description="Whether all of it came in a short part of the window, and none since."
+    )
     recovered_rate: float | None = Field(
         None, ge=0, le=1, description="Share after which the call soon succeeded."
     )

@@ -176,6 +176,7 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
     cost = Consequence(
         text="",
         failures_per_day=facts.failures / facts.window_days,
+        is_over=bool(pd.notna(known.get("began")) and pd.notna(known.get("ended"))),
         recovered_rate=number("recovered_rate"),
         calls_to_recover=number("calls_to_recover"),
         seconds_per_day=daily("time_ms", 1000),
@@ -183,13 +184,11 @@ def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
         cost_per_day=daily("cost"),
         **_bad_ends(known),
     )
-    episode = _episode(known)
-    is_over = episode.endswith(_OVER)
     sentences = (
         _recovery_text(cost, facts, looked=bool(looked), retried=bool(number("retried"))),
         _loop_text(facts),
-        episode,
-        f"It cost {facts.failures:,} failed requests in all." if is_over else _daily_text(cost, facts),
+        _episode(known),
+        f"It cost {facts.failures:,} failed requests in all." if cost.is_over else _daily_text(cost, facts),
         _bad_ends_text(cost),
     )
     return cost.model_copy(update={"text": " ".join(filter(None, sentences))})
@@ -268,15 +267,7 @@ def _episode(known: Mapping[str, Any]) -> str:
     if ended is None or pd.isna(ended):
         return f"All of it came after {began:%d %B %H:%M} UTC, up to the end of the telemetry."
     until = f"{ended:%H:%M}" if began.date() == ended.date() else f"{ended:%d %B %H:%M}"
-    return f"All of it came between {began:%d %B %H:%M} and {until} UTC{_OVER}"
-
-
-_OVER = ", and none since."
-
-
-def is_over(cost: Consequence | None) -> bool:
-    """Return whether all of it came in a short part of the window, and none since."""
-    return cost is not None and _OVER in cost.text
+    return f"All of it came between {began:%d %B %H:%M} and {until} UTC, and none since."
 
 
 def _calls(number: float) -> str:

@@ -90,7 +90,7 @@ def build_report(rows: ReportRows) -> Report:
         moved_left_out=max(0, len(moved) - MAX_MOVED),
         regrouped=_regrouped(rows),
         decisions=_decisions(rows, playbooks),
-        outcomes=_outcomes(rows, playbooks),
+        outcomes=_outcomes(rows),
         quality=quality,
         calibration=tuple(
             _line(Bin, row, low=row["bin_low"], high=row["bin_high"])
@@ -295,18 +295,10 @@ _FIRST = {"awaiting approval": 0, "to be applied": 1, "to canary nodes": 1, "for
 """Order of decisions: those that need a person first."""
 
 
-def _outcomes(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[OutcomeLine, ...]:
+def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:
     order = {"worse": 0, "faded": 1, "better": 2, "kept": 3, "inconclusive": 4, "safe": 5, "wait": 6}
-    titles = {one.improvement_id: one.title for one in playbooks}
-    titles |= {row["decision_id"]: visible(row["title"]) for row in rows.steps}
     lines = [
-        _line(
-            OutcomeLine,
-            row,
-            title=titles.get(row["decision_id"]) or titles.get(row["improvement_id"], ""),
-            released_on=str(row["released_on"]),
-            stage=row.get("stage") or "",
-        )
+        _line(OutcomeLine, row, released_on=str(row["released_on"]), stage=row.get("stage") or "")
         for row in rows.outcomes
     ]
     return tuple(sorted(lines, key=lambda one: (order.get(one.verdict, 9), one.decision_id)))

@@ -11,7 +11,7 @@ from typing import get_args
 
 from fl_assets.core.advice import Benefit, Example
 from fl_assets.core.models import Playbook, Signal
-from fl_assets.playbooks.wording import is_over, percent
+from fl_assets.playbooks.wording import percent
 from fl_assets.report.words import rule, visible, without_subject
 from fl_assets.report.written_text import Written
 
@@ -103,7 +103,7 @@ def _expected(playbook: Playbook) -> Iterator[str]:
     )
     elsewhere = " and reaches a second node" if is_alone else ""
     chance = percent(round(benefit.persists, 2))
-    if is_over(advice.consequence):
+    if advice.consequence and advice.consequence.is_over:
         share = percent(round(benefit.helps * benefit.reduction, 2))
         yield (
             f"It is over; should it come back, the change should prevent {share} of it "

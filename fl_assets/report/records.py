@@ -234,7 +234,7 @@ class OutcomeLine(Record):
     """One trial of an update: canary nodes against untouched ones."""
 
     decision_id: str
-    title: str = ""
+    title: str
     pattern_id: str
     remedy_id: str
     category: str

@@ -56,12 +56,7 @@ _TITLES = """
     select improvement_id, max_by(title, event_date) as title from playbooks
     where event_date <= $day group by improvement_id"""
 _STEPS = """
-    with titles as (
-        select improvement_id, max_by(title, event_date) as title from playbooks
-        where event_date <= $day group by improvement_id)
-    select event_date, decision_id, improvement_id, coalesce(title, remedy_id) as title, remedy_id, verdict,
-        action, effect, effect_low, effect_high, reason
-    from update_outcomes left join titles using (improvement_id)
+    select * from update_outcomes
     where event_date between $from_day and $day and action <> 'none' order by event_date, decision_id"""
 
 
@@ -100,6 +95,11 @@ class ReportReader:
         def of(table: str, when: date | None = day) -> list[dict[str, Any]]:
             return self._warehouse.read_day(table, when) if when else []
 
+        titles = self.playbook_titles(day)
+
+        def titled(row: dict[str, Any]) -> dict[str, Any]:
+            return row | {"title": titles.get(row["improvement_id"], row["remedy_id"])}
+
         return ReportRows(
             day=day,
             threshold=self._settings.threshold,
@@ -114,7 +114,7 @@ class ReportReader:
             earlier_playbooks=of("playbooks", previous_day),
             decisions=of("update_decisions") if cycle and cycle["status"] != "gated" else [],
             applied=of("applied_updates"),
-            outcomes=of("update_outcomes"),
+            outcomes=[titled(row) for row in of("update_outcomes")],
             calibration=of("confidence_calibration"),
             totals=totals,
             conversations=conversations,
@@ -126,9 +126,12 @@ class ReportReader:
             by_node=self.failures_by_node(day),
             verdicts=of("gate_verdicts"),
             left_out=left_out(self._warehouse, day),
-            steps=self._warehouse.rows(
-                _STEPS, {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
-            ),
+            steps=[
+                titled(row)
+                for row in self._warehouse.rows(
+                    _STEPS, {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
+                )
+            ],
         )
 
     def reported(self, day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

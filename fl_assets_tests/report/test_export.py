@@ -167,10 +167,7 @@ def test_of_one_node_it_is_said_that_what_goes_on_is_meant_for_two():
 
 def test_of_what_is_over_nothing_is_counted_a_day():
     benefit = Benefit(failures_per_day=45, persists=0.7, helps=0.5, reduction=0.5, avoided_per_day=7.9)
-    text = (
-        "All of it came between 29 January 09:20 and 09:34 UTC, and none since. It cost 45 failed requests."
-    )
-    cost = Consequence(text=text, failures_per_day=45)
+    cost = Consequence(text="It cost 45 failed requests in all.", failures_per_day=45, is_over=True)
     said = issue_text(playbook(advice=Advice(benefit=benefit, consequence=cost)))
     assert (
         "It is over; should it come back, the change should prevent 25 % of it (comes back: 70 %; h" in said

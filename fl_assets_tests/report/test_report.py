@@ -63,6 +63,7 @@ def outcome_row(**given):
         "improvement_id": "0123456789abcdef",
         "pattern_id": "p-timeout",
         "remedy_id": "timeout-raise-limit",
+        "title": "Raise the time limit",
         "category": "config",
         "released_on": BEFORE,
         "days_observed": 1,
