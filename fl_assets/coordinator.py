@@ -94,7 +94,7 @@ class FederatedLearningCoordinator:
     def run_learning_cycle(
         self, day: date | None = None, *, progress: Callable[[str], None] | None = None
     ) -> LearningCycleResult:
-        """Run the cycle of `day`, by default the latest complete day with events.
+        """Run the cycle of `day`, by default the latest complete one with more than strays.
 
         `progress` is called with each step in words.
 

@@ -104,8 +104,8 @@ def _fetch(folder: int, source: OfferSource, candidate: Candidate, manifest: Ada
     for file in manifest.files:
         with new_file(file.name, folder=folder, mode=0o644) as target:
             source.fetch(candidate, file, target)
-    notes = {MANIFEST: canonical_record(manifest), SIGNATURE: candidate.signature.strip().encode()}
-    notes |= {BUNDLE: candidate.bundle} if candidate.bundle else {}
-    for name, content in notes.items():
+    extras = {MANIFEST: canonical_record(manifest), SIGNATURE: candidate.signature.strip().encode()}
+    extras |= {BUNDLE: candidate.bundle} if candidate.bundle else {}
+    for name, content in extras.items():
         with new_file(name, folder=folder, mode=0o644) as target:
             target.write(content)

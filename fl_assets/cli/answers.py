@@ -87,16 +87,16 @@ def rollback(
     from fl_assets.updates.answers import undo
     from fl_assets.workspace import Workspace
 
+    space = Workspace(FederatedLearningConfig.from_env())
     if re.fullmatch(r"[0-9a-f]+", what) is None:  # ids of decisions are hex
         try:
             roll_back_adapter(what, to=to, allow_rollback=allow_rollback, reason=reason)
         except CommandError as error:
-            if "/" in what:
+            if any(one.adapter_id == what for one in space.adapters.installed()):
                 raise
             message = f"{what!r} is no id of a decision (`fl-assets updates` lists them); as adapter: {error}"
             raise CommandError(message) from error
         return
-    space = Workspace(FederatedLearningConfig.from_env())
     try:
         found = undo(space.updates, what, by=user(), reason=reason, by_hand=by_hand)
     except NeedsHumanError as error:

@@ -81,7 +81,10 @@ DateOption = Annotated[
 ]
 CycleDay = Annotated[
     date | None,
-    day_option("Day to analyse, today or yesterday; by default the last complete one with events.", "--date"),
+    day_option(
+        "Day to analyse, today or yesterday; by default the last complete one with more than stray events.",
+        "--date",
+    ),
 ]
 
 
@@ -145,7 +148,8 @@ def _files_in_words() -> Iterator[None]:
     except OSError as error:
         if type(error).__module__ != "builtins" or not error.filename or not error.strerror:
             raise
-        message = f"{error.filename}: {error.strerror}"
+        names = " -> ".join(str(one) for one in (error.filename, error.filename2) if one)
+        message = f"{names}: {error.strerror}"
         raise CommandError(message) from error
 
 

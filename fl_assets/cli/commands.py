@@ -55,6 +55,7 @@ def cycle(
     coordinator = coordinator_here(verbose=verbose > 1, first=date_)
     from fl_assets.coordinator import CycleFailedError, InsufficientData
 
+    yesterday = None if date_ else now_utc().date() - timedelta(days=1)
     try:
         with status("reading new telemetry") as say:
             day = date_ or coordinator.latest_complete_day(say)
@@ -64,7 +65,6 @@ def cycle(
         result = error.result
     except CycleFailedError as error:
         raise CommandError(str(error)) from error
-    yesterday = None if date_ else now_utc().date() - timedelta(days=1)
     view = cycle_view(coordinator.workspace, result, later_until=yesterday)
     show_cycle(view, as_json=as_json, everything=verbose > 0)
     if result.status == "insufficient_data":

@@ -55,7 +55,8 @@ def cycle_view(
     space: "Workspace", result: LearningCycleResult, *, later_until: date | None = None
 ) -> CycleView:
     """Read a cycle's results; with `later_until`, also which later days up to it were passed over."""
-    later = [day for day in space.days.with_events(later_until) if day > result.day] if later_until else []
+    is_latest = later_until is not None and space.days.latest(later_until) == result.day
+    later = [day for day in space.days.with_events(later_until) if day > result.day] if is_latest else []
     day, status = result.day, result.status
     is_analysed = status in ("completed", "gated")
     playbooks = space.playbooks.of(day) if is_analysed else []

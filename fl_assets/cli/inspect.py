@@ -71,7 +71,7 @@ def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfi
     """Say what a cycle of the latest day would do with these files alone."""
     if not found.files:
         return ["a cycle would find no file here"]
-    day = latest_worth(sorted(found.days), found.days.__getitem__, max_days=settings.max_window_days)
+    day = latest_worth(sorted(found.days), found.days.__getitem__, required=settings.min_events)
     if day is None:
         return ["a cycle would find no event in these files"]
     window = window_of(
@@ -84,6 +84,11 @@ def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfi
     lost, events = found.report.lost_events, sum(found.days.values())
     broken = lost / (lost + events)
     lines = [f"{words}, {'and go on' if window.is_sufficient else 'and stop'}"]
+    lines += [
+        f"passed over: {found.days[each]:,} stray events of {each}"
+        for each in sorted(found.days)
+        if each > day
+    ]
     if broken > settings.max_bad_ratio:
         lines.append(
             f"but {broken:.1%} of the events could not be read, and a day with more than "

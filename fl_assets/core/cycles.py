@@ -13,6 +13,8 @@ from fl_assets.core.settings import DAY_SECS
 
 STRAY_SHARE = 0.01
 """Share of a busy day's events below which a day is no day of telemetry."""
+STRAY_LOOK_BACK_DAYS = 7
+"""Days before it among which the busy day is looked for."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,17 @@ def window_of(day: date, events_on: Callable[[date], int], *, required: int, max
     return Window(tuple(reversed(days)), events, required, events_on(day))
 
 
-def latest_worth(days: Sequence[date], events_on: Callable[[date], int], *, max_days: int) -> date | None:
+def latest_worth(days: Sequence[date], events_on: Callable[[date], int], *, required: int) -> date | None:
     """Return the latest day of `days` (with events, oldest first) that is more than strays; None of no days.
 
-    Strays are fewer than STRAY_SHARE of the events of the busiest of the `max_days` days before: late files
-    and clocks that run ahead leave some on a day that has nothing else.
+    Strays are fewer than STRAY_SHARE of the events of the busiest of the STRAY_LOOK_BACK_DAYS days before:
+    late files and clocks that run ahead leave some on a day that has nothing else. Never stray are as many as
+    a cycle needs (`required`): a quiet Sunday, or the first day of an outage, is a day of telemetry.
     """
     for day in reversed(days):
-        first = day - timedelta(days=max_days)
+        first = day - timedelta(days=STRAY_LOOK_BACK_DAYS)
         before = max((events_on(each) for each in days if first <= each < day), default=0)
-        if events_on(day) >= STRAY_SHARE * before:
+        if events_on(day) >= min(required, STRAY_SHARE * before):
             return day
     return None
 

@@ -110,7 +110,8 @@ class FederatedLearningConfig(BaseSettings):
     sources_path: Path | None = None
     """Servers that traces are pulled from, day by day (YAML, docs/connect.md)."""
     error_records_path: Path = Path("./data/self-improve/records")
-    """Folder of the self-improvement engine's error records (JSON or JSONL)."""
+    """Folder of the self-improvement engine's error records (JSON or JSONL). FEDERATED_LEARNING_DATA_PATH
+    does not move it."""
     playbook_path: Path = Field(
         default_factory=lambda settings: settings["data_path"] / "federated-learning" / "playbooks"
     )
@@ -226,7 +227,7 @@ class FederatedLearningConfig(BaseSettings):
     """On a node: chance that one session brings a name of its own into a day's summary with noise, such as
     0.00001; 0 leaves names to SUMMARY_MIN_SESSIONS."""
     summaries_path: Path = Path("./data/federated-learning/summaries")
-    """Folder of nodes' summaries, searched at any depth."""
+    """Folder of nodes' summaries, searched at any depth. FEDERATED_LEARNING_DATA_PATH does not move it."""
     node_keys_path: Path = Path("./data/federated-learning/node-keys")
     """Folder of nodes' Ed25519 public keys (`<node>.pem`) whose summaries are taken."""
     summary_min_nodes: int = Field(3, ge=1)

@@ -56,12 +56,12 @@ class EventDays:
 
     def latest(self, until: date) -> date | None:
         """Return the latest day up to `until` with more than stray events; None of an empty lake."""
-        return latest_worth(self.with_events(until), self.events_on, max_days=self._settings.max_window_days)
+        return latest_worth(self.with_events(until), self.events_on, required=self._settings.min_events)
 
     def expire(self, analysed: date, *, today: date) -> list[date]:
         """Remove the raw events of days past retention and return these days.
 
-        `analysed` is the latest day whose sums are stored: it and later days keep their events.
+        `analysed` is the latest day whose sums are stored: later days keep their events.
         """
         keep = self._settings.retention_days
         return self._lake.expire(min(today, analysed + timedelta(days=keep + 1)), keep) if keep else []

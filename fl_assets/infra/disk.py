@@ -52,7 +52,7 @@ def new_file(path: Path | str, *, mode: int | None = None, folder: int | None = 
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
     """Replace a file so that a crash leaves the old one or the new one; a link is replaced, not followed.
 
-    `mode` has exactly these permissions; by default they are what the umask leaves of 0666.
+    The file gets exactly the permissions `mode`, by default what the umask leaves of 0666.
 
     Raises:
         OSError: the disk refused; the old file is unchanged.

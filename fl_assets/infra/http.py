@@ -158,7 +158,8 @@ def retrying(
     """Return a tenacity object that retries a function while it raises an `HttpError` that may pass.
 
     Pauses are as long as the server asks, else exponential with full jitter (Brooker, AWS Architecture Blog,
-    2015). A server that asks for a longer pause than `max_wait`, seconds, is not retried.
+    2015), the first of `first_wait` seconds at most. A server that asks for a longer pause than `max_wait`
+    seconds is not retried.
     """
 
     def is_worth_it(error: BaseException) -> bool:

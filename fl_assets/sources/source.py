@@ -99,7 +99,7 @@ class Asking(Protocol):
 
 @dataclass(frozen=True)
 class Ask:
-    """What a page of a day is asked with."""
+    """One request for a page of a day's records."""
 
     source: RemoteSource
     day: Interval
@@ -107,7 +107,7 @@ class Ask:
     api: Asking
 
     def rows(self, usual: int, most: int) -> int:
-        """Return how many records to ask for, where the server allows so many."""
+        """Return how many records to ask for: the source's page size, else `usual`; `most` at most."""
         return min(self.source.page_size or usual, most)
 
     def between(self, first: str, last: str) -> list[tuple[str, Any]]:

@@ -47,8 +47,8 @@ def decide(
 
     `hold` waits for evidence (the gate) or for approval (apply level `stage`, or a key that a person
     changes). `none` changes nothing by machine: prompts and workflows, no admissible adapter, configs without
-    a policy, or apply level `off`. `reject` was turned down before. `canary` and `apply` are carried out,
-    unless the mode is backtest. The decision's `route` says which of these it was.
+    a policy or with these values already, or apply level `off`. `reject` was turned down before. `canary` and
+    `apply` are carried out, unless the mode is backtest. The decision's `route` says which of these it was.
 
     Args:
         playbook: What is decided on; its own `held_because` counts too, so that no caller can pass a held

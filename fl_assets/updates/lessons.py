@@ -39,7 +39,6 @@ class Lesson:
     remedy_id: str
     """Remedy rule behind it."""
     ended: LessonEnd
-    """How."""
     failure_class: str = ""
     """Class of the pattern; '' where the history does not say."""
     effect: float | None = None
@@ -148,7 +147,10 @@ class TrialBenefit:
 def benefit(
     *, failures_a_day: float, persists: float, helps: HelpEstimate, nodes: int, minimum: int, max_days: int
 ) -> TrialBenefit:
-    """Return the expected benefit of a trial of a remedy."""
+    """Return the expected benefit of a trial of a remedy.
+
+    `failures_a_day` are the pattern's failed requests in the fleet; each side needs `minimum` nodes.
+    """
     effect = -math.log(1 - min(0.9, max(0.05, helps.reduction)))
     days = days_of_stage("half", max_days)
     a_node = max(0.05, failures_a_day / max(1, nodes) * days)

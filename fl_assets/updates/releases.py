@@ -77,7 +77,8 @@ class Releases:
     ) -> Rollout:
         """Record a person's approval of this very change; carrying it out checks the code.
 
-        `code` shows that the approval is meant; `after` is the number of answers when it was made.
+        `code` shows that the approval is meant; `after` is the number of answers when it was made, None to
+        take it whatever was answered since.
 
         Raises:
             RefusedChangeError: somebody answered since.

@@ -35,7 +35,6 @@ class Trial:
     released_on: date
     """Day on which the first node took it; earlier days are every node's own past."""
     stage: Stage = "half"
-    """Which stage."""
     since: date | None = None
     """Day on which this stage began, by default the release. It does not count: nodes take the change in its
     course."""

@@ -42,11 +42,13 @@ def test_a_thin_day_takes_as_few_days_before_it_as_it_needs():
         ([86, 8595], 0),  # few, and yet a day's telemetry
         ([1, 0, 0, 0, 0, 0, 0, 0, 0, 8595], 0),  # the busy day is too long ago to tell
         ([0, 1, 1, 1], 1),
+        ([1500, 200_000], 0),  # a quiet Saturday
+        ([99, 99, 200_000], 2),
     ],
 )
 def test_the_latest_day_is_one_with_more_than_stray_events(counts, back):
     events = {DAY - timedelta(days=place): count for place, count in enumerate(counts) if count}
-    found = latest_worth(sorted(events), events.__getitem__, max_days=7)
+    found = latest_worth(sorted(events), events.__getitem__, required=1000)
     assert found == (None if back is None else DAY - timedelta(days=back))
 
 

@@ -28,7 +28,7 @@ from fl_assets.patterns.calibration import reliability
 from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.grouping import load_corrections
 from fl_assets.patterns.store import MAX_MESSAGES
-from fl_assets.playbooks.wording import contrast_text, cure_text
+from fl_assets.playbooks.wording import contrast_text, cure_text, percent
 
 GROUP = "patterns"
 TOP = 30
@@ -156,13 +156,10 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _cost(row: Mapping[str, Any]) -> dict[str, Any]:
     with_it, without = row["ends"], row["ends_without"]
-    return {
-        "failures": row["failures"],
-        "later succeed": f"{row['recovered_rate']:.0%}",
-        "end badly": f"{row['bad_ends'] / with_it:.0%}, {row['bad_ends_without'] / without:.0%} without"
-        if with_it and without
-        else "not known",
-    }
+    ends = "not known"
+    if with_it and without:
+        ends = f"{percent(row['bad_ends'] / with_it)}, {percent(row['bad_ends_without'] / without)} without"
+    return {"failures": row["failures"], "later succeed": percent(row["recovered_rate"]), "end badly": ends}
 
 
 KNOWLEDGE: dict[str, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], str]] = {
@@ -201,15 +198,14 @@ def fleet_knowledge(
     space = workspace.open()
     for day in sound_days(context, space):
         known = space.patterns.knowledge(day, space.days.window(day), space.settings.min_nodes)
+        frames = {name: getattr(known, name.removeprefix("pattern_")) for name in KNOWLEDGE}
         stored = {
-            name: space.warehouse.replace(
-                name, day, getattr(known, name.removeprefix("pattern_")).assign(event_date=day)
-            )
-            for name in KNOWLEDGE
+            name: space.warehouse.replace(name, day, frame.assign(event_date=day))
+            for name, frame in frames.items()
         }
         fails = space.report.titles(day, "family")
         for name, (line, nothing) in KNOWLEDGE.items():
-            rows = getattr(known, name.removeprefix("pattern_")).head(PREVIEW_ROWS).to_dict("records")
+            rows = frames[name].head(PREVIEW_ROWS).to_dict("records")
             table = [
                 {**line(row), "what fails": row.get("message") or fails[row["family_id"]]} for row in rows
             ]

@@ -21,11 +21,12 @@ LAST = {"dagster/priority": "-2"}
 @dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset("telemetry", {"parquet"}))
 @without_secrets
 def raw_event_retention(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
-    """Removes raw events (not sums) past FEDERATED_LEARNING_RETENTION_DAYS once a later day is analysed."""
+    """Removes raw events (not sums) past FEDERATED_LEARNING_RETENTION_DAYS once they are analysed."""
     space = workspace.open()
     for day in space.gate.sound_days(days_of(context.partition_keys)):
         removed = space.days.expire(day, today=now_utc().date())
         kept = space.settings.retention_days
-        why = f"older than {kept} days" if kept else "FEDERATED_LEARNING_RETENTION_DAYS is 0: kept forever"
-        named = ", ".join(map(str, removed)) or f"none ({'no day is ' if kept else ''}{why})"
+        forever = "FEDERATED_LEARNING_RETENTION_DAYS is 0: kept forever"
+        why = f"no further day is older than {kept} days" if kept else forever
+        named = ", ".join(map(str, removed)) or f"none ({why})"
         report_day(context, day, "raw_event_retention", len(removed), {"days_removed": named})

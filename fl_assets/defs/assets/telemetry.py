@@ -17,6 +17,7 @@ from fl_assets.defs.partitions import BACKFILL, DAILY, days_of
 from fl_assets.defs.per_day import each_in_session, report_day
 from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.events.engine import Engine
+from fl_assets.events.formats.outcomes import NO_FAILURE
 from fl_assets.events.outcome import IngestReport
 from fl_assets.events.redaction.errors import without_secrets
 
@@ -118,4 +119,8 @@ def _sample(engine: Engine, table: str, day: date) -> list[dict[str, Any]]:
     if table != "raw_traces":
         return rows
     silent = {True: "succeeded", False: "failed without a text"}
-    return [row | {"outcome": row["error"] or silent[row["success"]]} for row in rows]
+    stopped = {name: name for name in NO_FAILURE}
+    return [
+        row | {"outcome": row["error"] or stopped.get(row["caused_by"]) or silent[row["success"]]}
+        for row in rows
+    ]

@@ -33,7 +33,7 @@ class ProposedChange:
     """How it would be reverted."""
     route: Literal["machine", "wait", "export", "none", "done"]
     """`machine` when it may be carried out, `wait` when a person must approve it, `export` when people change
-    it, `none` when nothing can be done."""
+    it, `none` when nothing can be done, `done` when it is in effect already."""
     reasons: tuple[str, ...]
     """Why, one sentence each."""
 

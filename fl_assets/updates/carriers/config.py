@@ -14,7 +14,7 @@ from fl_assets.updates.edit import ConfigFileError
 from fl_assets.updates.history import Update, sides
 from fl_assets.updates.policy import ConfigChange, RefusedChangeError, UpdatePolicy, plan_changes
 
-IN_EFFECT = (
+_IN_EFFECT = (
     "the config already holds these values; what still fails is on nodes that have not taken them yet or are "
     "held back from them, or has another cause"
 )
@@ -24,7 +24,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
     """Return the change of all config keys that a playbook names, or why none is changed."""
     try:
         changes = plan_changes(playbook, known.policy, current=known.current, last_changed=known.last_changed)
-        route, why_not = "done", IN_EFFECT
+        route, why_not = "done", _IN_EFFECT
     except RefusedChangeError as error:
         changes, route, why_not = [], "none", f"not applied: {error}"
     if not changes:
