@@ -1,6 +1,7 @@
 """Rules of the project as tests: layers, exported names, the definitions, the lock file."""
 
 import ast
+import ctypes
 import os
 import re
 import subprocess
@@ -221,6 +222,7 @@ def test_the_data_folder_is_ignored_but_for_its_readme():
     assert "!/data/README.md" in rules
 
 
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_stats"), reason="the C library is not glibc")
 def test_arrow_allocates_as_the_system_does_and_that_in_four_arenas_so_that_ended_threads_leave_no_pages():
     code = """
 import ctypes, threading

@@ -47,7 +47,11 @@ CycleStatus = Literal["running", "completed", "insufficient_data", "gated", "fai
 
 
 class Record(BaseModel):
-    """Base of every record: frozen, and unknown fields are errors."""
+    """Base of every record: frozen, and unknown fields are errors.
+
+    A field is described by the docstring below it, or by `Field(description=…)` where the JSON schema of a
+    playbook shows it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -105,7 +105,6 @@ def _result(
         ("day", *OFFENDING) if len(verdicts) > 1 else OFFENDING,
         numbers=numbers,
         failed=said,
-        passed=said,
         is_error=len(failed) == len(verdicts),
     )
 
@@ -211,7 +210,6 @@ def evaluations_have_traces(
             ("name", "value", "trace_id", "node_id"),
             numbers={"scores_with_a_trace": len(rows), "without_its_trace": len(lost)},
             failed=said,
-            passed=said,
             is_passed=2 * len(lost) <= len(rows),
             shown_as="unknown",
         )

@@ -100,21 +100,22 @@ def check_result(
     *,
     numbers: Mapping[str, Any],
     failed: str,
-    passed: str,
+    passed: str = "",
     is_passed: bool | None = None,
     is_error: bool = False,
     shown_as: str = "offending",
 ) -> dg.AssetCheckResult:
     """Return the result of a check: a table of the rows that offend, and the numbers.
 
-    Unless `is_passed` says otherwise it passes without rows; it warns unless `is_error`.
+    Unless `is_passed` says otherwise it passes without rows; it warns unless `is_error`. `failed` is said of
+    a check that passes, too, where `passed` has no words of its own.
     """
     is_passed = not rows if is_passed is None else is_passed
     table = {shown_as: preview(rows, columns, limit=CHECK_ROWS)} if rows else {}
     return dg.AssetCheckResult(
         passed=is_passed,
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-        description=passed if is_passed else failed,
+        description=(is_passed and passed) or failed,
         metadata={**numbers, **table},
     )
 

@@ -17,6 +17,7 @@ from fl_assets.core.tables import CONVERSATION_SIGNALS, FAILURE_SIGNATURES
 from fl_assets.defs import checks
 from fl_assets.defs.assets.patterns import failure_patterns
 from fl_assets.defs.assets.playbooks import playbooks
+from fl_assets.defs.assets.telemetry import _sample
 from fl_assets.defs.resources import resources
 from fl_assets.events.quarantine import lost_events
 from fl_assets.playbooks import rules
@@ -322,3 +323,19 @@ def test_a_damaged_file_of_sums_is_made_anew(copied):
     space.sums.refresh_signatures([LAST_DAY])
     assert space.warehouse.verify("failure_signatures", [LAST_DAY]) == []
     assert space.warehouse.read_day("failure_signatures", LAST_DAY) == before
+
+
+def test_a_call_that_was_stopped_did_not_fail():
+    calls = [
+        {"error": None, "success": False, "caused_by": "interrupted"},
+        {"error": None, "success": False, "caused_by": None},
+        {"error": "boom", "success": False, "caused_by": None},
+        {"error": None, "success": True, "caused_by": None},
+    ]
+
+    class Sampled:
+        def sample(self, *_given):
+            return pa.Table.from_pylist(calls)
+
+    shown = [row["outcome"] for row in _sample(Sampled(), "raw_traces", LAST_DAY)]
+    assert shown == ["interrupted", "failed without a text", "boom", "succeeded"]
