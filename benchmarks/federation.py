@@ -5,11 +5,16 @@ to what.
 
 Each fleet is simulated and ingested once, by its nodes. Their days are counted once, exactly and with each
 session's contribution bounded, for all draws of the noise. The reference is what summaries without noise (k
-alone) make actionable on the last day; `--events` compares those with events, too. A playbook is *kept* when
-the same one (by id: remedy and pattern, or by remedy and title) is actionable; its *pattern* is kept when any
-playbook of the same pattern is. Last line JSON: by fleet and together {"k", "kept", "patterns", "extra",
-"lost": {reason: times}, "rates"}; `rates` are quartiles of methods' failure rates over exact ones. With
-`--null` nothing is planted, and every actionable playbook is a false one.
+alone) make actionable on the last day; `--events` compares those with events, too. With `--null` nothing is
+planted, and every actionable playbook is a false one. A JSON line for each fleet, and a last one of all:
+
+- `k`: actionable with k alone; `draws`: independent draws of the noise.
+- `kept`: of those, the same ones (by id: remedy and pattern, or by remedy and title) that are actionable with
+  noise; `agree`: of these, those that suggest the same changes, numbers within a factor of 2 of the exact
+  ones; `patterns`: of k's, those of whose pattern any playbook is actionable. By draw; in the last line
+  over all draws, with shares by fleet of what k makes (`agree`: of what is kept).
+- `extra`: actionable with noise alone; `lost`: why, and how often.
+- `rates`: quartiles of methods' failure rates over exact ones (not in the last line).
 """
 
 import argparse
@@ -98,16 +103,20 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             fleets[seed] = measured(asked, seed, Path(folder))
         print(json.dumps({"seed": seed, **fleets[seed]}), flush=True)
-    together = {name: sum(one[name] for one in fleets.values()) for name in ("k", "draws")}
-    for name in ("kept", "patterns"):
+    together: dict[str, object] = {"k": sum(one["k"] for one in fleets.values()), "draws": asked.draws}
+    together["of"] = sum(one["k"] * asked.draws for one in fleets.values())
+    together |= {
+        name: sum(sum(one[name]) for one in fleets.values())
+        for name in ("kept", "agree", "patterns", "extra")
+    }
+    for name in ("kept", "agree", "patterns"):
         together[f"{name}_share"] = {
-            seed: round(sum(one[name]) / max(1, one["k"] * asked.draws), 3) for seed, one in fleets.items()
+            seed: round(
+                sum(one[name]) / max(1, sum(one["kept"]) if name == "agree" else one["k"] * asked.draws), 3
+            )
+            for seed, one in fleets.items()
         }
     together |= {
-        "kept": sum(sum(one["kept"]) for one in fleets.values()),
-        "patterns": sum(sum(one["patterns"]) for one in fleets.values()),
-        "of": sum(one["k"] * asked.draws for one in fleets.values()),
-        "extra": sum(sum(one["extra"]) for one in fleets.values()),
         "lost": sum((Counter(one["lost"]) for one in fleets.values()), Counter()),
         "cpu_seconds": round(time.process_time() - begin),
     }
@@ -139,7 +148,7 @@ def measured(asked: argparse.Namespace, seed: int, root: Path) -> dict[str, obje
     counted: dict[object, tuple[str, DayCounts]] = {}
     exact = learnt(fleet(root / "k", nodes, days, {}, counted), days)
     print(f"seed {seed}: {len(exact.actionable)} actionable playbooks on {END} with k alone")
-    found: dict[str, list] = {"kept": [], "patterns": [], "extra": []}
+    found: dict[str, list] = {"kept": [], "agree": [], "patterns": [], "extra": []}
     if asked.events:
         raw = learnt(home(root / "events", telemetry_path=homes / "cache"), days)
         found["events"] = [len(raw.actionable), len(same(raw.actionable, exact.actionable))]
@@ -152,6 +161,7 @@ def measured(asked: argparse.Namespace, seed: int, root: Path) -> dict[str, obje
         patterns = {name for one in noised.actionable for name in patterns_of(one)}
         of_pattern = [one for one in exact.actionable if one in still or patterns & patterns_of(one)]
         found["kept"].append(len(still))
+        found["agree"].append(sum(agrees(one, noised.actionable) for one in still))
         found["patterns"].append(len(of_pattern))
         found["extra"].append(len(noised.actionable) - len(same(noised.actionable, exact.actionable)))
         for one in exact.actionable:
@@ -183,6 +193,23 @@ def same(given: Iterable[Playbook], among: Sequence[Playbook]) -> list[Playbook]
     ids = {one.improvement_id for one in among}
     titles = {(one.remedy_id, one.title) for one in among}
     return [one for one in given if one.improvement_id in ids or (one.remedy_id, one.title) in titles]
+
+
+def agrees(one: Playbook, among: Sequence[Playbook]) -> bool:
+    """Whether one that is the same suggests the same changes, its numbers within a factor of 2."""
+    changes = one.suggested_changes
+
+    def is_near(exact: str, noised: str) -> bool:
+        are_numbers = exact.isdigit() and noised.isdigit()
+        near = int(exact) <= 2 * int(noised) and int(noised) <= 2 * int(exact) if are_numbers else False
+        return exact == noised or near
+
+    return any(
+        other.suggested_changes.keys() == changes.keys()
+        and all(is_near(value, other.suggested_changes[key]) for key, value in changes.items())
+        for other in among
+        if same([one], [other])
+    )
 
 
 def why(one: Playbook, noised: Learnt) -> tuple[str, str]:

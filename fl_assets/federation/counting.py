@@ -19,7 +19,7 @@ from fl_assets.sums.masking import NOISE_WIDTH, bucket_sql, failures_sql
 MAX_CALLS, PARTS = 6, 2
 CALLS_BESIDE = (MAX_CALLS, 3, 1)
 """With noise a session counts by up to PARTS parts, a conversation and failures, and by at most so many
-successful calls beside none, one, two or three of them."""
+successful calls beside none, one or two of them."""
 OF_CALLS, OF_ONE = Fraction(MAX_CALLS), Fraction(PARTS * MAX_CALLS, MAX_CALLS - 1)
 """Scales of the noise on successful calls, and on failures and conversations, for an epsilon of 1: n / OF_ONE
 + CALLS_BESIDE[n] / OF_CALLS is 1."""

@@ -388,7 +388,10 @@ def most_in_a_row(spent: Iterable[tuple[date, Fraction]], day: date) -> Fraction
 
 
 def _ran_out_of_time(row: Mapping[str, Any]) -> bool:
-    """Whether a failure's text, which is published, says so; nothing else is looked at."""
+    """Whether the rule that names a failure's class says so.
+
+    Nothing but its text and the names of its method and service is read: what its row tells when published.
+    """
     if not row["has_text"]:
         return False
     rule = rule_of([row["error"]], [row["method"]], [row["service"]], "error", load_failure_classes())

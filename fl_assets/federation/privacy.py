@@ -68,8 +68,8 @@ def publish(
     al., *Calibrating noise to sensitivity in private data analysis*, 2006; integers: Ghosh et al.,
     *Universally utility-maximizing privacy mechanisms*, 2009). All else (calls of a method, raising counts of
     a row to one, the number of events) is computed from the noised numbers. Durations of other failed calls
-    are left out. *Not* hidden by noise: which rows are published, which exact counts decide, and whether the
-    node had events.
+    are left out, and with a delta those of all. *Not* hidden by noise: which rows are published, which exact
+    counts decide, and whether the node had events.
 
     With a delta k decides nothing, and the noise decides about the rows, too. Numbers are those above, of
     every row that the bounded parts count something in or whose name is in `known`, which holds published
@@ -200,7 +200,8 @@ class _Noise:
             exact = dict(row.get("durations", ()))
             durations = {bucket: self.on(exact.get(bucket, 0)) for bucket in SLOW} if exact else {}
             count = max(1, sum(durations.values()) if exact else self.on(row["failures"]))
-            timed = tuple((bucket, failed) for bucket, failed in durations.items() if failed)
+            # None is left out, for how many there are says how often the count has noise.
+            timed = tuple(durations.items())
             found.append({**row, "failures": count, "sessions": count, "durations": timed})
         return found
 

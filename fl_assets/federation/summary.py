@@ -89,7 +89,8 @@ class FailureCount(Record):
         (),
         max_length=300,
         fail_fast=True,
-        description="Bucket and calls, as in failure_signatures; empty with noise.",
+        description="Bucket and calls, as in failure_signatures; with noise all SLOW buckets, as noise has "
+        "left them, and only of failures that ran out of time.",
     )
 
     @model_serializer(mode="wrap")

@@ -189,13 +189,15 @@ class Cube:
 
     def without(self, nodes: np.ndarray) -> "Cube":
         """Return the patterns as if some of their `nodes` (patterns, how many) had never existed."""
-        noise = np.broadcast_to(self.noise, self.failures.shape)
-        arrays = [values.copy() for values in (self.failures, self.sessions, self.capped, self.calls, noise)]
         rows = np.arange(nodes.shape[0])[:, None]
-        for values in arrays:
+
+        def left(given: np.ndarray) -> np.ndarray:
+            values = given.copy()
             values[rows, nodes] = 0.0
-        *values, noise = arrays
-        return Cube(*values, self.reporting, noise)
+            return values
+
+        parts = [left(values) for values in (self.failures, self.sessions, self.capped, self.calls)]
+        return Cube(*parts, self.reporting, left(self.noise) if self.noise.any() else self.noise)
 
 
 def noise_of_capped(noise: np.ndarray, is_capped: np.ndarray) -> np.ndarray:

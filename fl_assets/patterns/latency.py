@@ -20,7 +20,8 @@ def latency(window: WindowSums, patterns: pd.Index) -> dict[str, pd.Series]:
     """Return quantiles, ms, of successful calls to the affected methods and of failed calls.
 
     Returns:
-        `p50_ms`, `p95_ms`, `p99_ms` and `failure_p50_ms` by pattern, NaN where nothing is known.
+        `p50_ms`, `p95_ms`, `p99_ms` and `failure_p50_ms` by pattern, NaN where nothing is known;
+        `is_p99_bound` where noise hides the 99th percentile and `p99_ms` is a bound above it.
     """
     set_ids = window.set_of.set_index("pattern_id")["set_id"].reindex(patterns)
     wanted = window.sets[window.sets["set_id"].isin(set_ids)]
@@ -32,12 +33,15 @@ def latency(window: WindowSums, patterns: pd.Index) -> dict[str, pd.Series]:
     def by_pattern(failed: pd.DataFrame) -> pd.DataFrame:
         return _buckets(failed[failed["pattern_id"].isin(patterns)], ["pattern_id"])
 
-    of_success = _quantiles(_enough(window.called, window, by_set), "set_id", (0.5, 0.95, 0.99))
+    called = _enough(window.called, window, by_set)
+    of_success = _quantiles(called, "set_id", (0.5, 0.95, 0.99))
+    p99, bound = set_ids.map(of_success[0.99]).astype(float), set_ids.map(_bounds(called, "set_id"))
     of_failure = _quantiles(_enough(window.failed, window, by_pattern), "pattern_id", (0.5,))
     return {
         "p50_ms": set_ids.map(of_success[0.5]).astype(float),
         "p95_ms": set_ids.map(of_success[0.95]).astype(float),
-        "p99_ms": set_ids.map(of_success[0.99]).astype(float),
+        "p99_ms": p99.fillna(bound.astype(float)),
+        "is_p99_bound": p99.isna() & bound.notna(),
         "failure_p50_ms": of_failure[0.5].reindex(patterns),
     }
 
@@ -72,25 +76,39 @@ def noised_quantile(buckets: np.ndarray, weights: np.ndarray, q: float) -> float
 
     Returns:
         NaN when there are fewer calls on one side of it than three standard errors of their count, or it lies
-        among failures of which is only known that they were fast. Beyond the 95th percentile a bound then,
-        NOISE_WIDTH above that one, unless more calls lie beyond it than may.
+        among failures of which is only known that they were fast.
     """
-    wide = np.where(buckets[1:] < 0, 0, np.ceil(np.maximum(buckets[1:], 1) / NOISE_WIDTH).astype("int64"))
-    calls = np.bincount(wide, weights=weights[1:], minlength=1)
-    calls[np.abs(calls) < 2 * np.sqrt(weights[0])] = 0.0  # most likely nothing but noise
+    calls = _believed(buckets, weights)
     noised = max(2, np.count_nonzero(calls))
     # The noise of a sum over part of the buckets is largest for half of them.
-    if min(q, 1 - q) * calls.sum() >= 3 * np.sqrt(weights[0] * noised / 2):
-        is_known = calls[0] < q * calls.sum()
-        return quantile(NOISE_WIDTH * np.arange(calls.size), calls, q, NOISE_WIDTH) if is_known else np.nan
-    if q <= BELIEVED:
+    is_told = min(q, 1 - q) * calls.sum() >= 3 * np.sqrt(weights[0] * noised / 2)
+    if not is_told or calls[0] >= q * calls.sum():
         return np.nan
+    return quantile(NOISE_WIDTH * np.arange(calls.size), calls, q, NOISE_WIDTH)
+
+
+def noised_bound(buckets: np.ndarray, weights: np.ndarray, q: float = 0.99) -> float:
+    """Return a bound above the q-quantile, ms, of the same, when noise hides the quantile itself.
+
+    Returns:
+        NOISE_WIDTH above the quantile BELIEVED; NaN when that does not show either, or more calls lie beyond
+        the bound than may.
+    """
     bound = noised_quantile(buckets, weights, BELIEVED) * BUCKET_BASE**NOISE_WIDTH
     if np.isnan(bound):
         return bound
+    calls = _believed(buckets, weights)
     beyond = calls[int(np.ceil(np.log(bound) / np.log(BUCKET_BASE) / NOISE_WIDTH)) + 1 :]
     most = (1 - q) * calls.sum() + 2 * np.sqrt(weights[0] * beyond.size)
     return bound if beyond.sum() <= most else np.nan
+
+
+def _believed(buckets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return calls by bucket of NOISE_WIDTH, none where they are most likely nothing but noise."""
+    wide = np.where(buckets[1:] < 0, 0, np.ceil(np.maximum(buckets[1:], 1) / NOISE_WIDTH).astype("int64"))
+    calls = np.bincount(wide, weights=weights[1:], minlength=1)
+    calls[np.abs(calls) < 2 * np.sqrt(weights[0])] = 0.0
+    return calls
 
 
 def _enough(
@@ -131,3 +149,13 @@ def _quantiles(long: pd.DataFrame, key: str, points: tuple[float, ...]) -> pd.Da
         of = noised_quantile if rows["bucket"].iloc[0] == NOISE_BUCKET else quantile
         found[group] = [of(rows["bucket"].to_numpy(), rows["weight"].to_numpy(), q) for q in points]
     return pd.DataFrame.from_dict(found, orient="index", columns=list(points), dtype=float)
+
+
+def _bounds(long: pd.DataFrame, key: str) -> pd.Series:
+    """Return a bound above the 99th percentile by `key`, of histograms with noise alone."""
+    found = {
+        group: noised_bound(rows["bucket"].to_numpy(), rows["weight"].to_numpy())
+        for group, rows in long.groupby(key, sort=True)
+        if rows["bucket"].iloc[0] == NOISE_BUCKET
+    }
+    return pd.Series(found, dtype=float)

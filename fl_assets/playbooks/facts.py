@@ -69,6 +69,8 @@ class Facts:
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
+    is_p99_bound: bool
+    """Whether `p99_ms` is a bound above it, so that `latency_ratio` is one below."""
     failure_p50_ms: float | None
     peak_calls_per_node: int
     suspects: tuple[str, ...]
@@ -134,6 +136,7 @@ class Facts:
             **fields,
             pattern_id=str(row["pattern_id"]),
             is_significant=bool(number("is_significant")),
+            is_p99_bound=bool(number("is_p99_bound")),
             family_id=str(row.get("family_id") or row["pattern_id"]),
             patterns=names("patterns") or (str(row["pattern_id"]),),
             rule_id=str(row.get("rule_id") or ""),

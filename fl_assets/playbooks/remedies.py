@@ -64,7 +64,8 @@ class Conditions(Record):
     nodes: Bounds | None = None
     lift: Bounds | None = None
     latency_ratio: Bounds | None = None
-    """Median duration of failed calls over the p99 of successful ones."""
+    """Median duration of failed calls over the p99 of successful ones; with a `max` not where noise hides
+    it, since the ratio is only known to be at least so much then."""
     retry_share: Bounds | None = None
     """Share of second attempts that work; half when none was seen."""
     rule: tuple[str, ...] = ()
@@ -103,6 +104,7 @@ class Conditions(Record):
             and (not self.rule or facts.rule_id in self.rule)
             and (not self.says or compiled(self.says).search(facts.words) is not None)
             and all(bounds is None or bounds.holds(value) for bounds, value in ranges)
+            and not (facts.is_p99_bound and self.latency_ratio and self.latency_ratio.max is not None)
             and self.agent in (None, facts.is_agent)
             and self.dependency in (None, bool(safe_name(facts.dependency, "")))
             and _matches(self.services, facts.services)

@@ -12,7 +12,7 @@ import pytest
 from fl_assets.federation import noise, privacy
 from fl_assets.federation.counting import COARSE, MAX_CALLS, OF_CALLS, OF_ONE, PARTS, SLOW, UNTIMED, DayCounts
 from fl_assets.federation.noise import discrete_laplace
-from fl_assets.federation.summary import SharedSettings
+from fl_assets.federation.summary import SharedSettings, Summary
 
 SCALES = [Fraction(1), OF_ONE, OF_CALLS, Fraction(5, 2)]
 
@@ -159,6 +159,25 @@ def day_counts(had: int, *, failures: int = 0, talk: int = 0, calls: int = 0) ->
     )
 
 
+def published(day: DayCounts, epsilon: float, seed: int = 1) -> Summary:
+    moment = datetime(2026, 11, 2, tzinfo=UTC)
+    return privacy.publish(
+        day,
+        node_id="n1",
+        day=moment.date(),
+        sequence=1,
+        created_at=moment,
+        settings=SharedSettings(mask_version="0" * 12, min_sessions=3, epsilon=epsilon),
+        random=Random(seed),
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_count_by_duration_says_how_often_it_has_noise_whatever_that_came_to(seed):
+    late = next(row for row in published(day_counts(3, failures=1), 1.0, seed).failures if row.durations)
+    assert [bucket for bucket, _ in late.durations] == list(SLOW)
+
+
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
 @pytest.mark.parametrize("part", [ONE_FAILED, ONE_DID_BOTH, ONE_WENT_WELL])
 @pytest.mark.parametrize("had", [3, 2])
@@ -178,17 +197,7 @@ def test_all_numbers_of_a_summary_together_tell_of_a_session_no_more_than_epsilo
                 return count
 
         monkeypatch.setattr(privacy, "discrete_laplace", Noise)
-        settings = SharedSettings(mask_version="0" * 12, min_sessions=3, epsilon=epsilon)
-        moment = datetime(2026, 11, 2, tzinfo=UTC)
-        privacy.publish(
-            day,
-            node_id="n1",
-            day=moment.date(),
-            sequence=1,
-            created_at=moment,
-            settings=settings,
-            random=Random(1),
-        )
+        published(day, epsilon)
         return found
 
     given, without = numbers(day_counts(had, **part)), numbers(day_counts(had))

@@ -16,7 +16,7 @@ from scipy.stats import false_discovery_control
 from benchmarks.counted_fleets import counts_of
 from fl_assets.patterns import confidence
 from fl_assets.patterns.confidence import discoveries
-from fl_assets.patterns.counts import noise_of_capped
+from fl_assets.patterns.counts import HISTORY_DAYS, noise_of_capped
 from fl_assets.patterns.fleet import Fleet
 from fl_assets.patterns.persistence import FleetPrior, next_weekday_calls
 from fl_assets.patterns.states import day_variance
@@ -119,6 +119,12 @@ def test_noise_of_summaries_is_not_read_as_variation_from_day_to_day():
     without, unknown, known = variance(exact), variance(noised), variance(noised, 72.0)
     assert unknown > 1.4 * without, "what is wrong where nobody says how much noise there is"
     assert known == pytest.approx(without, rel=0.25)
+
+
+def test_without_noise_leaving_nodes_out_makes_none():
+    counts, reporting = frames({"p": on(5, 6, 4)})
+    (cube,) = Fleet(counts_of(counts), reporting, day=DAY, window_days=1)._cubes()
+    assert cube.without(np.array([[0, 1]])).noise.shape == cube.noise.shape == (1, 1, HISTORY_DAYS)
 
 
 def test_node_days_bounded_by_one_node_carry_its_noise():

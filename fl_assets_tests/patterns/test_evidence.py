@@ -126,7 +126,7 @@ def summarise(*frames, day, window_days):
 
 
 def test_with_noise_durations_of_all_known_days_count_and_without_those_of_the_window():
-    def p50(variance: int) -> float:
+    def told(variance: int) -> pd.Series:
         rows = [
             _total(back, "n1", 100, 0, histogram={-2: variance, 51: 60, 68: 40} if variance else {10: 100})
             for back in range(1, 6)
@@ -134,12 +134,13 @@ def test_with_noise_durations_of_all_known_days_count_and_without_those_of_the_w
         now = {-2: variance, 51: 60, 68: 40} if variance else {60: 90}
         totals = pd.DataFrame([*rows, _total(0, "n1", 100, 10, histogram=now)])
         signatures = _signatures(_signature(0, "n1", "m", 10))
-        found = summarise(_grouped({"m": "p"}), signatures, totals, _signals(), day=DAY, window_days=1)
-        return float(found["p50_ms"].iloc[0])
+        return summarise(_grouped({"m": "p"}), signatures, totals, _signals(), day=DAY, window_days=1).iloc[0]
 
-    assert p50(0) == pytest.approx(1.1**59.5, rel=0.01)
-    assert np.isnan(p50(3_000))
-    assert 1.1**34 < p50(500) < 1.1**51, "of one day alone it would be unknown"
+    assert told(0)["p50_ms"] == pytest.approx(1.1**59.5, rel=0.01)
+    assert np.isnan(told(3_000)["p50_ms"])
+    assert 1.1**34 < told(500)["p50_ms"] < 1.1**51, "of one day alone it would be unknown"
+    assert told(10)["p99_ms"] > told(10)["p95_ms"]
+    assert [told(variance)["is_p99_bound"] for variance in (0, 10, 3_000)] == [False, True, False]
 
 
 def counts(*frames, day=DAY):
