@@ -15,7 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from fl_assets.events.formats.seam import RefusedReason
-from fl_assets.events.formats.values import names
+from fl_assets.events.formats.values import kind_in_words, names
 from fl_assets.events.redaction import KEY_SEPARATOR, UNREDACTABLE, pseudonym, redact_with_counts
 
 LineReason = Literal[
@@ -109,7 +109,7 @@ def _parse(line: bytes) -> dict[str, Any]:
             "too_deep" if deep else "invalid_json", error.msg + f" at position {error.pos}"
         ) from error
     if not isinstance(value, dict):
-        raise _RuleError("not_an_object", f"a JSON {_kind(value)}")
+        raise _RuleError("not_an_object", f"a JSON {kind_in_words(value)}")
     if _is_deep(value):
         raise _RuleError("too_deep", f"nested more than {MAX_DEPTH} deep")
     if len(line) > _LONG_LINE or "\\u0000" in text:
@@ -148,11 +148,6 @@ def _parts(value: Any) -> Iterator[Any]:
             held += item
 
 
-def _kind(value: Any) -> str:
-    names = {dict: "object", list: "array", str: "text", bool: "boolean", int: "number", float: "number"}
-    return names.get(type(value), "null")
-
-
 def _event(value: dict[str, Any]) -> dict[str, Any]:
     event_id = _text(value, "event_id")
     if not event_id:
@@ -167,7 +162,7 @@ def _event(value: dict[str, Any]) -> dict[str, Any]:
         raise _RuleError("payload_mismatch", f"{kind} with {' and '.join(present) or 'no payload'}")
     name, payload = present[0], value[present[0]]
     if not isinstance(payload, dict):
-        raise _RuleError("wrong_type", f"{name} is a JSON {_kind(payload)}, not an object")
+        raise _RuleError("wrong_type", f"{name} is a JSON {kind_in_words(payload)}, not an object")
     times = [_time(value, "timestamp"), _time(payload, "timestamp")]
     unknown = {key: item for key, item in (value | payload).items() if key not in _KNOWN_KEYS}
     more = {key: _as_text(item) for key, item in unknown.items() if item is not None}
@@ -186,9 +181,9 @@ def _payload(name: str, payload: dict[str, Any]) -> dict[str, Any]:
     if success is None:
         raise _RuleError("missing_field", "no success")
     if not isinstance(success, bool):
-        raise _RuleError("wrong_type", f"success is a JSON {_kind(success)}, not true or false")
+        raise _RuleError("wrong_type", f"success is a JSON {kind_in_words(success)}, not true or false")
     if duration is not None and (isinstance(duration, bool) or not isinstance(duration, int | float)):
-        raise _RuleError("wrong_type", f"duration_ms is a JSON {_kind(duration)}, not a number")
+        raise _RuleError("wrong_type", f"duration_ms is a JSON {kind_in_words(duration)}, not a number")
     if duration is not None and not 0 <= duration < 1e300:
         raise _RuleError("bad_duration", f"duration_ms {str(duration)[:40]} is not a finite number from 0")
     return {**found, "success": success, "duration_ms": None if duration is None else float(duration)}
@@ -197,14 +192,14 @@ def _payload(name: str, payload: dict[str, Any]) -> dict[str, Any]:
 def _text(source: dict[str, Any], field: str) -> str | None:
     value = source.get(field)
     if value is not None and not isinstance(value, str):
-        raise _RuleError("wrong_type", f"{field} is a JSON {_kind(value)}, not a text")
+        raise _RuleError("wrong_type", f"{field} is a JSON {kind_in_words(value)}, not a text")
     return value
 
 
 def _metadata(payload: dict[str, Any]) -> dict[str, str | None]:
     value = payload.get("metadata")
     if value is not None and not isinstance(value, dict):
-        raise _RuleError("wrong_type", f"metadata is a JSON {_kind(value)}, not an object")
+        raise _RuleError("wrong_type", f"metadata is a JSON {kind_in_words(value)}, not an object")
     return {key: None if item is None else _as_text(item) for key, item in (value or {}).items()}
 
 

@@ -134,9 +134,9 @@ class TelemetryIndex:
                 found.append(source if kept < _KEPT_BYTES else replace(source, content=None))
             elif row is not None:
                 connection.execute("delete from files where kind = ? and path = ?", (kind, row["path"]))
-                size, mtime, ctime = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-                now_is = {"kind": kind, "path": path, "size": size, "mtime_ns": mtime, "ctime_ns": ctime}
-                _store(connection, [dict(row) | now_is | {"inode": status.st_ino}])
+                now_is = {"kind": kind, "path": path, "size": status.st_size, "inode": status.st_ino}
+                now_is |= {"mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
+                _store(connection, [dict(row) | now_is])
         found += [
             self._unopened(kind, path, reason, now)
             for kind, listing in listings.items()

@@ -44,6 +44,7 @@ def detect(name: str, head: bytes, own: tuple[Format, ...] = ()) -> Format | Non
 
     `head` are the file's first `HEAD_BYTES`, decompressed; `own` are the formats of the user's mappings.
     """
+    head = head.lstrip()  # which some patterns would try in many ways
     if NATIVE.search(head):
         return DOCUMENT if DOCUMENT.matches(name, head) else None
     return next((entry for entry in (*own, *FORMATS) if entry.matches(name, head)), None)

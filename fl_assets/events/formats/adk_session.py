@@ -11,10 +11,11 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span
+from fl_assets.events.formats.times import MAX_NS
 from fl_assets.events.formats.tool_results import error_in_result
 from fl_assets.events.formats.values import as_object, get, objects_of
 
-_LAST_SECOND = 253_402_300_800  # the end of year 9999
+_LAST_SECOND = MAX_NS // 10**9
 
 
 def _spans(value: Any) -> Iterator[Span | str]:
@@ -25,11 +26,15 @@ def _spans(value: Any) -> Iterator[Span | str]:
         yield "an event has no seconds since 1970 as its timestamp"
     session_id, service = str(value["id"]), str(get(value, "appName") or "adk")
     invocations: dict[str, list[dict[str, Any]]] = {}
+    sessions: dict[str, Session] = {}
     calls: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     for number, event in enumerate(events):
         invocation = str(get(event, "invocationId") or session_id)
         invocations.setdefault(invocation, []).append(event)
-        session = Session(f"{session_id}:{invocation}", service, {"session.id": session_id})
+        if invocation not in sessions:
+            about = {"session.id": session_id}
+            sessions[invocation] = Session(f"{session_id}:{invocation}", service, about)
+        session = sessions[invocation]
         author = {"gen_ai.agent.name": event.get("author")}
         key = str(event.get("id") or number)
         for part in objects_of(as_object(event.get("content")).get("parts")):
@@ -56,8 +61,7 @@ def _spans(value: Any) -> Iterator[Span | str]:
             times, more = (_ns(event), _ns(event)), {**author, "error.type": str(code)}
             yield session.span(key, "chat", "chat", times, text, parent_id=invocation, more=more)
     for invocation, parts in invocations.items():
-        session = Session(f"{session_id}:{invocation}", service, {"session.id": session_id})
-        yield _invocation(session, invocation, parts)
+        yield _invocation(sessions[invocation], invocation, parts)
 
 
 def _invocation(session: Session, invocation: str, events: list[dict[str, Any]]) -> Span:
@@ -84,8 +88,8 @@ def _said(event: dict[str, Any]) -> str:
 def _ns(event: dict[str, Any]) -> int:
     """Return an event's time; 0 when it has none."""
     seconds = event.get("timestamp")
-    is_time = isinstance(seconds, int | float) and 0 < seconds < _LAST_SECOND
-    return round(seconds * 1e6) * 1000 if is_time else 0
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return round(seconds * 1e6) * 1000 if is_number and 0 < seconds <= _LAST_SECOND else 0
 
 
 FORMAT = Format(

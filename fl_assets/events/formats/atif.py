@@ -12,7 +12,7 @@ from fl_assets.events.formats.messages import words_of
 from fl_assets.events.formats.readers import span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
-from fl_assets.events.formats.times import iso_ns
+from fl_assets.events.formats.times import timestamp_of
 from fl_assets.events.formats.tool_results import error_in_result
 from fl_assets.events.formats.values import as_object, first, objects_of, required_text
 
@@ -23,12 +23,14 @@ def _of_document(value: Any) -> Iterator[Span | str]:
     yield from _of_trajectory(as_object(value))
 
 
-def _of_trajectory(whole: dict[str, Any], asked_in: str = "", depth: int = 0) -> Iterator[Span | str]:
+def _of_trajectory(
+    whole: dict[str, Any], parent_session_id: str = "", depth: int = 0
+) -> Iterator[Span | str]:
     """Yield the spans of a trajectory and of the subagents within it.
 
     Args:
         whole: the trajectory; parts of one run may share a session, so that its own id goes before it.
-        asked_in: the session of the agent that gives the orders; '' where a user does.
+        parent_session_id: the session of the agent that gives the orders; '' where a user does.
         depth: how many trajectories it is within.
 
     Raises:
@@ -37,12 +39,12 @@ def _of_trajectory(whole: dict[str, Any], asked_in: str = "", depth: int = 0) ->
     agent, steps = as_object(whole.get("agent")), objects_of(whole.get("steps"))
     key = required_text(first(whole, ("trajectory_id", "session_id")), "session_id")
     about = {
-        "session.id": asked_in or first(whole, ("session_id",)) or key,
+        "session.id": parent_session_id or first(whole, ("session_id",)) or key,
         "gen_ai.request.model": agent.get("model_name"),
         "agent_version": agent.get("version"),
     }
     session = Session(key, str(agent.get("name") or "agent"), about)
-    yield from _of_steps(steps, session, is_asked_by_user=not asked_in)
+    yield from _of_steps(steps, session, is_asked_by_user=not parent_session_id)
     for inner in objects_of(whole.get("subagent_trajectories")) if depth < _MAX_DEPTH else ():
         yield from _of_trajectory(inner, about["session.id"], depth + 1)
 
@@ -55,12 +57,9 @@ def _of_steps(
         if step.get("is_copied_context") is True:  # of the trajectory that this one continues
             continue
         try:
-            when = iso_ns(step.get("timestamp"), "timestamp")
+            when = timestamp_of(step, "atif: a step has no timestamp, so it belongs to no day")
         except ValueError as error:
             yield str(error)
-            continue
-        if not when:
-            yield "atif: a step has no timestamp, so it belongs to no day"
             continue
         words = words_of(step.get("message"))
         if step.get("source") == "user" and words and is_asked_by_user:

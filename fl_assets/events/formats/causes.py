@@ -15,10 +15,10 @@ from fl_assets.events.formats.attributes import ERRORS, telling
 from fl_assets.events.formats.exceptions import is_vague
 
 _MIN_TEXT = 8
-_TYPE = re.compile(
-    r"\b(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Failure|Timeout|Refused|Denied))\b"
-)
-_COMMON_TYPES = frozenset(ERRORS["common_types"])
+_TYPE = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Exceeded|Failure|Timeout|Refused|Denied))\b")
+_MAX_READ = 2000
+"""Characters of an error in which its type, or a limit, is looked for."""
+_COMMON_ERRORS = frozenset(ERRORS["common_errors"])
 _OWN_LIMIT = telling("own_limit", re.IGNORECASE)
 
 
@@ -86,7 +86,7 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
         place, last = places[span_id], went_on.get(up, 0)
         recovered = last > place.end_ns or (last == place.end_ns > place.start_ns > 0)
         is_handled = span_id in stopped or recovered  # something began after it had ended, and succeeded
-        if is_same or not (is_handled or _OWN_LIMIT.search(failed[up].error)):
+        if is_same or not (is_handled or _OWN_LIMIT.search(failed[up].error[:_MAX_READ])):
             below = best[span_id]
             cause = _Cause(is_same, below.depth + 1, below.end_ns, root[span_id])
             if best[up].depth == 0 or cause.rank > best[up].rank:
@@ -106,7 +106,7 @@ def same_error(one: str, other: str) -> bool:
 
 
 def _types(text: str) -> set[str]:
-    return {name for name in _TYPE.findall(text[:2000]) if name not in _COMMON_TYPES}
+    return {name for name in _TYPE.findall(text[:_MAX_READ]) if name not in _COMMON_ERRORS}
 
 
 def _last_success(places: Mapping[str, Place]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.times import iso_ns
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
-from fl_assets.events.formats.values import as_object, objects_of, present, text_of
+from fl_assets.events.formats.values import as_object, kind_in_words, objects_of, present, text_of
 
 _TAIL = 2000
 _NOT_SAID = ("Caveat: The messages below", "[Request interrupted by user")
@@ -75,7 +75,7 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
     seen: set[str] = set()
     for line, value in records:
         if not isinstance(value, dict):
-            yield line, f"a line is a {type(value).__name__}, must be an object"
+            yield line, f"a line is a JSON {kind_in_words(value)}, must be an object"
             continue
         uuid = str(value.get("uuid") or line)
         # Others are summaries, snapshots of files, notices. A tuple, as the type may be unhashable.

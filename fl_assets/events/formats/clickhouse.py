@@ -71,5 +71,5 @@ FORMAT = Format(
         json_key("SpanName|SpanAttributes|LogAttributes|SeverityNumber|SeverityText"),
         json_key("SpanId|ServiceName|ResourceAttributes"),
     ),
-    entry_reader(lambda raw: (_span if "SpanName" in raw or "Duration" in raw else _log)(raw), "rows"),
+    entry_reader(lambda raw: _span(raw) if "SpanName" in raw or "Duration" in raw else _log(raw), "rows"),
 )

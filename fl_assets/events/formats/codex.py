@@ -5,20 +5,21 @@ Source: openai/codex, `codex-rs/protocol/src/protocol.rs` (`RolloutItem`, `Event
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.messages import users_words, words_of
-from fl_assets.events.formats.readers import Records, file_reader
+from fl_assets.events.formats.readers import Found, Records, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.times import NoTimesError, iso_ns
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
-from fl_assets.events.formats.values import as_object, decoded, first, number_of, present, text_of
+from fl_assets.events.formats.values import as_list, as_object, decoded, first, number_of, present, text_of
 
-_EXIT = re.compile(r"(?:Process exited with code|Exit code:?|exit_code\W+)\s*(-?\d+)")
+_EXIT = re.compile(r"(?:(?:Process exited with code|Exit code:?)\s*+|exit_code[^\w-]++)(-?\d+)")
 _OUTPUT = re.compile(r"^Output:\n", re.MULTILINE)
 _REFUSED = re.compile(
     r"(?i)(?:(?:chunk id|wall time|original token count): [^\n]*\n)*(?:output:\n)?"
@@ -45,7 +46,7 @@ _TAIL = 2000
 _NO_TIMES = "codex: items without times belong to no day; send the rollout file itself (~/.codex/sessions)"
 
 
-def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
+def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     rollout = _Rollout()
     for line, value in records:
         raw = as_object(value)
@@ -63,7 +64,7 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
             rollout.model = str(payload.get("model") or rollout.model)
         elif not when:
             yield line, "a line has no timestamp"
-        elif rollout.repeats(when, payload):
+        elif rollout.inherits(when, payload):
             continue
         elif raw.get("type") == "response_item":
             yield from rollout.item(line, when, payload)
@@ -93,6 +94,10 @@ class _Rollout:
         self.model = ""
         self._begun, self._forked_ms = 0, 0
         self._calls: dict[str, _Call] = {}
+        self._open: list[_Call] = []
+        """Those made since a turn was stopped."""
+        self._searches: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        """Web searches of which only a line without an id tells, or only an item: keys by type and query."""
         self._script = ""
         """The open call whose code makes calls of its own."""
         self._told = ""
@@ -105,7 +110,7 @@ class _Rollout:
             self.about, self._begun = about, when
             self._forked_ms = _minted_ms(about.get("id")) if about.get("forked_from_id") else 0
 
-    def repeats(self, when: int, payload: dict[str, Any]) -> bool:
+    def inherits(self, when: int, payload: dict[str, Any]) -> bool:
         """Whether a line is of the history that a fork begins with: its turns are older than the fork."""
         if self._forked_ms:
             is_own = _minted_ms(payload.get("turn_id")) >= self._forked_ms
@@ -129,7 +134,10 @@ class _Rollout:
 
     def item(self, line: int, when: int, item: dict[str, Any]) -> Iterator[tuple[int, Span]]:
         """Yield the spans that an item of the conversation completes."""
-        kind, key = str(item.get("type")), str(item.get("call_id") or item.get("id"))
+        kind, given = str(item.get("type")), item.get("call_id") or item.get("id")
+        key = str(given or f"{kind}-{when}-{len(self._calls)}")
+        if kind == "web_search_call" and not given:
+            key = self._search(key, item, "WebSearch")
         if kind in _CALLS or kind == "web_search_call":
             call = self._call(key, line)
             call.begun, call.name = when, _name_of(item)
@@ -165,20 +173,22 @@ class _Rollout:
         elif kind == "agent_message":
             self._answered(when, message)
 
-    def end(self) -> Iterator[tuple[int, Span]]:
+    def end(self) -> Iterator[tuple[int, Found]]:
         """Yield the calls, of which several lines may tell, and the last question."""
         for key, call in self._calls.items():
             if call.name:
-                yield call.line, self._span(key, call)
+                yield call.line, or_reason(self._span, key, call)
         if self._question:
             yield self._question.turn(self._session)
 
     def _stopped(self, line: int, when: int, kind: str, error: str) -> Iterator[tuple[int, Span]]:
         """Take how a turn ends, or that one begins; of an error at its end two events may tell."""
-        for call in self._calls.values() if kind == "turn_aborted" else ():
-            if not call.ended:
-                call.ended, call.error = when, "aborted by user"
-        if kind in _ERRORS and error not in ("", self._told):
+        if kind == "turn_aborted":
+            for call in self._open:
+                if not call.ended:
+                    call.ended, call.error = when, "aborted by user"
+            self._open = []
+        if kind in _ERRORS and (kind != "task_complete" or error not in ("", self._told)):
             key, times = f"{kind}-{when}", (when, when)
             yield line, self._session.span(key, "chat", "chat", times, error, status="error")
         self._told = error
@@ -192,17 +202,34 @@ class _Rollout:
         elif kind == "AgentMessage":
             self._answered(when, words_of(item.get("content")))
         elif name := _name_of(item):
-            key = str(item.get("id") or item.get("call_id") or f"{kind}-{when}")
+            key = str(item.get("id") or item.get("call_id") or f"{kind}-{when}-{len(self._calls)}")
+            if kind == "WebSearch" and key not in self._calls:
+                key = self._search(key, item, "web_search_call")
             is_new = key not in self._calls
             call = self._call(key, line)
             if is_new:
                 took = _took_ns(item)
-                call.begun, call.name, call.parent = (when - took if took else 0), name, self._script
+                call.begun, call.name, call.parent = (
+                    (max(0, when - took) if took else 0),
+                    name,
+                    self._script,
+                )
                 call.arguments = item.get("arguments") or item.get("command") or item.get("query")
             call.ended, call.error = call.ended or when, call.error or _error_of_item(item)
 
     def _call(self, key: str, line: int) -> _Call:
-        return self._calls.setdefault(key, _Call(line))
+        if key not in self._calls:
+            self._calls[key] = _Call(line)
+            self._open.append(self._calls[key])
+        return self._calls[key]
+
+    def _search(self, key: str, item: dict[str, Any], other: str) -> str:
+        """Give the key of a web search: that of a line of the other type that tells of it, else its own."""
+        query = _query_of(item)
+        if told := self._searches[other, query]:
+            return told.pop(0)
+        self._searches[str(item.get("type")), query].append(key)
+        return key
 
     def _asked(self, line: int, when: int, text: str) -> Iterator[tuple[int, Span]]:
         """Begin a turn, once: a rollout has each message as an item and as an event."""
@@ -233,6 +260,13 @@ def _name_of(item: dict[str, Any]) -> str:
     name = first(item, ("name", "tool")) or _NAMES.get(str(item.get("type")), "")
     space = f"mcp__{server}" if server else space
     return f"{space}__{name}" if space and name else name
+
+
+def _query_of(item: dict[str, Any]) -> str:
+    """Give what a web search looks for: words, or the page that it opens."""
+    action = as_object(item.get("action"))
+    words = {**action, "queries": next(iter(as_list(action.get("queries"))), None)}
+    return first(words, ("query", "queries", "url")) or first(item, ("query",))
 
 
 def _minted_ms(key: Any) -> int:

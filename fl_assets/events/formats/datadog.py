@@ -60,7 +60,8 @@ def _span(raw: dict[str, Any], about: dict[str, Any]) -> Span:
     status, error = str(raw.get("status", raw.get("error", ""))), _error(raw, meta)
     is_failed = status in {"error", "1"} or (status not in {"ok", "0"} and any(error.values()))
     resource = {
-        "service.name": first({**tags, **raw}, ("service",)) or first({**tags, **about, **raw}, ("ml_app",)),
+        "service.name": first({**tags, **present(raw)}, ("service",))
+        or first({**tags, **present(about), **present(raw)}, ("ml_app",)),
         "service.version": tags.get("version"),
         "deployment.environment": tags.get("env") or meta.get("env"),
         "host.name": tags.get("hostname") or tags.get("host") or meta.get("_dd.hostname"),

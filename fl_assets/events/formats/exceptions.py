@@ -12,13 +12,13 @@ from typing import Any
 from fl_assets.events.formats.values import first
 
 _GROUP = re.compile(r"(?:Base)?ExceptionGroup\b|unhandled errors in a TaskGroup|\(\d+ sub-exceptions?\)")
-_RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.$]*)(?::\s*(?P<message>.*))?")
+_RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.$]*)(?::\s*+(?P<message>.*))?")
 _TYPE_NAME = re.compile(r"(?:.*[.$])?[A-Z]\w*|.*(?:Error|Exception|Interrupt|Exit|Warning)")
 _GROUP_LINE = re.compile(r"^(?P<bars>[\s|+]*\|) (?P<text>\S.*)$")
 _CAUSED_BY = re.compile(r"^[ \t]*Caused by: (.+)$", re.MULTILINE)
 _NODE_CAUSE = re.compile(r"\[cause\]:?\s+(.+)$", re.MULTILINE)
 _NODE_ERRORS = re.compile(r"\[errors\]:\s*\[\s*(\S.*)$", re.MULTILINE)
-_DOTNET_CAUSE = re.compile(r"^\s*---> (?:\(Inner Exception #\d+\) )?(\S.*)$", re.MULTILINE)
+_DOTNET_CAUSE = re.compile(r"^[ \t]*---> (?:\(Inner Exception #\d+\) )?(\S.*)$", re.MULTILINE)
 _RUST_CAUSES = re.compile(r"^[ \t]*Caused by:[ \t]*\n((?:[ \t]+\S.*\n?)+)", re.MULTILINE)
 _FRAME = ("Traceback", "File ")
 _NUMBERED = re.compile(r"^\d+: ")
@@ -32,10 +32,10 @@ _CHAINED = re.compile(
     r"|During handling of the above exception, another exception occurred:"
 )
 _VAGUE = re.compile(
-    r"(?i)(?:an? )?(?:unknown|internal|unexpected|unhandled|generic|some)?[\s_-]*(?:tool|agent|execution"
+    r"(?i)(?:an? )?(?:unknown|internal|unexpected|unhandled|generic|some)?[\s_-]*+(?:tool|agent|execution"
     r"|runtime|server|api|call|request|task|step|chain|run|connection|network|transport|http|fetch|client"
     r"|provider|upstream|service|model|llm|inference)?"
-    r"[\s_-]*(?:call|execution|invocation|run)?[\s_-]*(?:error|errors|failed|failure|exception"
+    r"[\s_-]*+(?:call|execution|invocation|run)?[\s_-]*+(?:error|errors|failed|failure|exception"
     r"|fail)(?: occurred)?[\s.!]*"
     r"|exit code -?\d+|HTTP status \d+[A-Za-z -]*|_OTHER|ERROR|\w+"
 )

@@ -24,6 +24,7 @@ _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Correct, partial, incorrect, no answer."""
 
 _ATTACHED = "attachment://"
+_MAX_DEPTH = 20
 
 
 def _of_log(log: Any) -> Iterator[Span | Evaluation | str]:
@@ -104,10 +105,10 @@ def _in_messages(session: Session, messages: list[dict[str, Any]], when: int) ->
             yield _tool_event(session, {**message, "id": key, "arguments": arguments}, number, (0, when))
 
 
-def _unpacked(arguments: Any, attached: dict[str, Any]) -> Any:
+def _unpacked(arguments: Any, attached: dict[str, Any], depth: int = 0) -> Any:
     """Return a tool's arguments with the long texts that a log has once, as attachments of its sample."""
-    if isinstance(arguments, dict):
-        return {name: _unpacked(value, attached) for name, value in arguments.items()}
+    if isinstance(arguments, dict) and depth < _MAX_DEPTH:
+        return {name: _unpacked(value, attached, depth + 1) for name, value in arguments.items()}
     is_place = isinstance(arguments, str) and arguments.startswith(_ATTACHED)
     return attached.get(arguments.removeprefix(_ATTACHED), arguments) if is_place else arguments
 

@@ -21,7 +21,15 @@ from fl_assets.events.formats.readers import Found, NotUsed, or_reason, span_rea
 from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, Read, ReadOptions
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.times import any_ns, iso, ns_or_none
-from fl_assets.events.formats.values import as_object, first, get, objects_of, present, required_text
+from fl_assets.events.formats.values import (
+    as_object,
+    first,
+    get,
+    kind_in_words,
+    objects_of,
+    present,
+    required_text,
+)
 
 EVENTS = has_all(
     rb'"type"\s*:\s*"(?:trace|span|generation|event|score|observation|agent|tool|chain|retriever|evaluator'
@@ -84,7 +92,7 @@ def _of_one(whole: dict[str, Any], known: dict[str, dict[str, Any]]) -> Iterator
         found = True
         yield or_reason(span_of, known.get(str(get(whole, "traceId") or ""), {}), whole)
     if trace is not whole or ("id" in whole and whole.keys().isdisjoint(_SCORE_KEYS | _TRACE_IDS)):
-        found = found or listed is None
+        found = found or listed is None or trace is whole
         for one in _of_trace(trace, known):
             found = found or isinstance(one, Span)
             yield one
@@ -167,7 +175,7 @@ def span_of(trace: dict[str, Any], raw: Any) -> Span:
         ValueError: when it has no ids or no times.
     """
     if not isinstance(raw, dict):
-        raise ValueError(f"an observation is a {type(raw).__name__}, must be an object")
+        raise ValueError(f"an observation is a JSON {kind_in_words(raw)}, must be an object")
     metadata = as_object(raw.get("metadata"))
     scope = str(as_object(metadata.get("scope")).get("name") or "")
     kind, is_error = str(raw.get("type") or ""), str(raw.get("level") or "").upper() == "ERROR"

@@ -86,7 +86,7 @@ def _spans(raw: dict[str, Any], mapping: FieldMapping) -> Iterator[Span]:
     end = any_ns(_value(raw, mapping.time), mapping.time)
     if not end:
         raise ValueError(f"no {mapping.time}")
-    digest = hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    digest = hashlib.sha256(text_of(raw, orjson.OPT_SORT_KEYS).encode()).hexdigest()
     key, session_id = text("event") or digest[:16], text("session")
     session = Session(text("trace") or session_id or digest[:32], text("service"), {"session.id": session_id})
     took = number_of({"ms": _value(raw, mapping.duration_ms)}, ("ms",))
@@ -94,7 +94,7 @@ def _spans(raw: dict[str, Any], mapping: FieldMapping) -> Iterator[Span]:
     failed = str(is_ok).lower() in _FALSE if is_ok is not None else bool(error)
     spans = []
     if method := text("method"):
-        times = (end - int(took * 1e6) if took is not None else 0, end)
+        times = (max(0, end - int(took * 1e6)) if took is not None else 0, end)
         status, error = ("error", error) if failed else ("ok", "")
         about = {"gen_ai.tool.call.arguments": _value(raw, mapping.arguments)}
         spans.append(session.span(key, "execute_tool", method, times, error, status=status, more=about))

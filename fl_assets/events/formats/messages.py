@@ -26,7 +26,7 @@ _PREFIX = re.compile(
     r"(?:[ \t]*:(?:\*\*)?|\*\*:?|\]:?|\|>)[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
-_LLAMA = re.compile(r"\[INST\](?:\s*<<SYS>>.*?<</SYS>>)?(.*?)(?:\[/INST\]|\Z)", re.DOTALL)
+_LLAMA = re.compile(r"\[INST\](.*?)(?:\[/INST\]|\Z)", re.DOTALL)
 _TAGGED = re.compile(
     r"<\|im_start\|>\s*(\w+)\n(.*?)(?:<\|im_end\|>|\Z)"
     r"|<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>(.*?)(?:<\|eot_id\|>|\Z)"
@@ -36,13 +36,13 @@ _TAGGED = re.compile(
 """A role and its text in chat templates: ChatML, Llama 3, Gemma."""
 _TURN_OF_MODEL = "\n\nAssistant:"
 """End of prompts for completion models."""
-_INSERTED = re.compile(
-    r"<(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout"
+_INSERTED = (
+    r"(system-reminder|command-name|command-message|command-args|command-contents|local-command-stdout"
     r"|local-command-stderr|local-command-caveat|bash-input|bash-stdout|bash-stderr|user-prompt-submit-hook"
-    r"|teammate-message|environment_context|user_instructions|ide_\w+)\b[^>]*>.*?</\1>",
-    re.DOTALL,
+    r"|teammate-message|environment_context|user_instructions|ide_\w+)"
 )
-"""What coding agents (Claude Code, Codex) insert into the user's words."""
+"""Tags of what coding agents (Claude Code, Codex) insert into the user's words."""
+_TAG = re.compile(rf"<{_INSERTED}\b[^<>]*>|</{_INSERTED}>")
 
 _NOTICE = "<task-notification>"
 """What Claude Code says in the user's place of what ran beside, to the end of the message."""
@@ -54,9 +54,9 @@ _WORDS = {"", "text", "input_text", "output_text"}
 _MAX_DEPTH = 8
 _INDEXED = re.compile(
     r"^(gen_ai\.prompt|gen_ai\.completion|llm\.input_messages"
-    r"|llm\.output_messages)\.(\d+)\.(?:message\.)?(.+)$"
+    r"|llm\.output_messages)\.(\d{1,9})\.(?:message\.)?(.+)$"
 )
-_PART = re.compile(r"(?:contents?|parts)\.(\d+)(?:\.message_content)?(?:\.text|\.content)?$")
+_PART = re.compile(r"(?:contents?|parts)\.(\d{1,9})(?:\.message_content)?(?:\.text|\.content)?$")
 _HISTORY = ("pydantic_ai.all_messages", "all_messages_events", "events")
 
 
@@ -147,11 +147,12 @@ def users_words(text: str) -> str:
     `system: be brief\nuser: hello` is `hello`, also in ChatML. A text that does not begin with a role is the
     user's as a whole; '' where the user has said nothing.
     """
-    text = _INSERTED.sub("", text.partition(_NOTICE)[0]).strip()
+    text = _without_inserted(text.partition(_NOTICE)[0]).strip()
     if parts := [tuple(filter(None, part)) for part in _TAGGED.findall(text)]:
         return next((part[1].strip() for part in reversed(parts) if part[0] == "user" and len(part) > 1), "")
     if parts := _LLAMA.findall(text):
-        return parts[-1].strip()
+        system, mark, said = parts[-1].partition("<</SYS>>")
+        return (said if mark and system.lstrip().startswith("<<SYS>>") else parts[-1]).strip()
     if text.endswith(_TURN_OF_MODEL) and (place := text.find("\n\nHuman: ")) > 0:
         text = text[place:].strip()  # behind a system prompt
     begins = _PREFIX.match(text)
@@ -167,6 +168,24 @@ def users_words(text: str) -> str:
         ),
         "",
     )
+
+
+def _without_inserted(text: str) -> str:
+    """Leave out what is within the tags of `_INSERTED`; one that is not closed is text."""
+    tags = list(_TAG.finditer(text))
+    ends: defaultdict[str, list[re.Match[str]]] = defaultdict(list)
+    for tag in reversed(tags):
+        if tag[2]:
+            ends[tag[2]].append(tag)
+    kept, at = [], 0
+    for tag in tags:
+        if tag[1] and tag.start() >= at:
+            while (closing := ends[tag[1]]) and closing[-1].start() < tag.end():
+                closing.pop()
+            if closing:
+                kept.append(text[at : tag.start()])
+                at = closing[-1].end()
+    return "".join([*kept, text[at:]])
 
 
 def _without_prefix(text: str) -> str:

@@ -17,10 +17,10 @@ from fl_assets.events.formats.times import NoTimesError, ns_or_none
 from fl_assets.events.formats.values import as_object, first, objects_of, text_of
 
 _RETURN = re.compile(
-    r"<returncode>\s*(-?\d+)\s*</returncode>\s*(?:<(?:output|stdout)>)?(.*?)(?:</(?:output|stdout)>|\Z)",
+    r"<returncode>\s*(-?\d{1,9})\s*</returncode>\s*(?:<(?:output|stdout)>)?(.*?)(?:</(?:output|stdout)>|\Z)",
     re.DOTALL,
 )
-_COMMAND = re.compile(r"```(?:bash|mswea_bash_command)\s*\n(.*?)\n?```", re.DOTALL)
+_COMMAND = re.compile(r"```(?:bash|mswea_bash_command)[ \t\r]*\n(.*?)\n?```", re.DOTALL)
 _TAIL = 2000
 _NO_TIMES = (
     "mini_swe: this trajectory's messages have no times, so they belong to no day "

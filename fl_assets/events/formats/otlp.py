@@ -16,7 +16,7 @@ from fl_assets.events.formats.otlp_values import attributes_of, id_of, integer_o
 from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
-from fl_assets.events.formats.values import as_list, as_object, get, objects_of
+from fl_assets.events.formats.values import as_list, as_object, get, kind_in_words, objects_of
 
 _STATUS = {"1": "ok", "OK": "ok", "2": "error", "ERROR": "error"}
 _SPAN_LISTS = ("resourceSpans", "batches")
@@ -76,7 +76,7 @@ def _of_groups(groups: list[Any]) -> Iterator[Found]:
 
 def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
     if not isinstance(raw, dict):
-        raise ValueError(f"a span is a {type(raw).__name__}, must be an object")
+        raise ValueError(f"a span is a JSON {kind_in_words(raw)}, must be an object")
     status = get(raw, "status")
     status = as_object(status) or {"code": status}
     parent = get(raw, "parentSpanId")

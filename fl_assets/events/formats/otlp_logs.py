@@ -19,7 +19,16 @@ from fl_assets.events.formats.otlp_values import any_value, attributes_of, id_of
 from fl_assets.events.formats.readers import Found, NotUsed, or_reason
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.tool_results import is_true
-from fl_assets.events.formats.values import as_object, decoded, first, get, number_of, objects_of, text_of
+from fl_assets.events.formats.values import (
+    as_object,
+    decoded,
+    first,
+    get,
+    integer_in,
+    number_of,
+    objects_of,
+    text_of,
+)
 
 _AGENTS = re.compile(r"^(claude_code|gemini_cli|qwen[-_]code|codex|copilot|opencode|iflow[-_]cli)\.(\w+)$")
 _DETAILS = "gen_ai.client.inference.operation.details"
@@ -108,13 +117,13 @@ class LogRecord:
         """Its severity as OpenTelemetry's number, the worse of number and text; 0 for unknown."""
         names = (str(self.severity).removeprefix("SEVERITY_NUMBER_"), self.severity_text.upper())
         levels = (level for word, level in _LEVELS.items() for name in names if name.startswith(word))
-        return max(int(names[0]) if names[0].isdigit() else 0, *levels, 0)
+        return max(integer_in(names[0]), *levels, 0)
 
     @property
     def digest(self) -> str:
         """Hash that identifies it where it has no ids."""
         unique = [self.when, self.name, self.number, self.attributes, self.body]
-        return hashlib.sha256(orjson.dumps(unique, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
+        return hashlib.sha256(text_of(unique, orjson.OPT_SORT_KEYS).encode()).hexdigest()
 
     def span_of(self, **more: Any) -> Span:
         """Return the record's span."""
@@ -138,7 +147,7 @@ def span_of_record(record: LogRecord) -> Span | NotUsed:
         return _of_error(record)
     if record.name.startswith("gen_ai.") and record.trace:
         return _of_genai(record)
-    if record.trace and (said := _said_in(as_object(record.body))):
+    if record.trace and (said := _messages_of_adot(as_object(record.body))):
         record.name, record.body = _DETAILS, said
         return _of_genai(record)
     return NotUsed(record.name or f"{record.scope or 'log'} record")
@@ -156,7 +165,7 @@ def _of_genai(record: LogRecord) -> Span:
     )
 
 
-def _said_in(body: dict[str, Any]) -> dict[str, Any]:
+def _messages_of_adot(body: dict[str, Any]) -> dict[str, Any]:
     """Return the messages that ADOT takes from a span's attributes, by their usual names; {} without any."""
     found = {}
     for side in ("input", "output"):
@@ -213,7 +222,7 @@ def _of_agent(record: LogRecord, agent: str, event: str) -> Span | NotUsed:
     common = {
         "trace_id": trace,
         "span_id": f"{event}-{unique}",
-        "start_ns": record.when - int(took * 1e6),
+        "start_ns": max(0, record.when - int(took * 1e6)),
         "end_ns": record.when,
     }
     if event in _WORDS and not _HIDDEN.fullmatch(words := first(values, (_WORDS[event][0],))):

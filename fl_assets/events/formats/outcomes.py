@@ -27,7 +27,15 @@ from fl_assets.events.formats.tool_results import (
     is_true,
     said_in,
 )
-from fl_assets.events.formats.values import as_object, decoded, first, number_of, objects_of, text_of
+from fl_assets.events.formats.values import (
+    as_object,
+    decoded,
+    first,
+    integer_in,
+    number_of,
+    objects_of,
+    text_of,
+)
 
 NO_FAILURE = ("cancelled", "interrupted", "unfinished")
 """Ends of calls that neither succeeded nor failed: cancelled by the caller, waiting for a person, unknown."""
@@ -55,7 +63,7 @@ _IS_ERROR = re.compile(r"(?:^|[._])(?:is_?error|is_?failure|is_?failed|has_?erro
 _SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success|ok)$", re.IGNORECASE)
 _WAITS, _GIVEN_UP = telling("waiting"), telling("given_up", re.IGNORECASE)
 _LATE = re.compile(r"(?i)tim(?:ed?|ing)[ _-]?out|deadline")
-_CANCELLED_TYPES = frozenset(ERRORS["cancelled_types"])
+_CANCELLED_WORDS = frozenset(ERRORS["cancelled_words"])
 _RAISED = frozenset({"exception", "error", "gen_ai.error", "tool.error"})
 _RESULT_EVENTS = {
     "gen_ai.choice": ("message", "content", "body"),
@@ -96,7 +104,7 @@ def _kind_of_end(span: Span, texts: list[str]) -> str:
         if event.name == "exception"
     ]
     error_type = first(values, ("error.type",))
-    types = [name for name in (first(values, ("exception.type",)), *raised, error_type) if name]
+    types = [name[:300] for name in (first(values, ("exception.type",)), *raised, error_type) if name]
     heads = [text[:300] for text in texts[:1]]
     if any(map(_WAITS.search, (*types[:1], *heads))):
         return "interrupted"
@@ -104,7 +112,7 @@ def _kind_of_end(span: Span, texts: list[str]) -> str:
         first(values, ATTRIBUTES["grpc_status"]) in {"1", "CANCELLED"}
     )
     is_given_up = any(map(_GIVEN_UP.search, (*types[:1], *heads))) and not any(map(_LATE.search, heads))
-    return "cancelled" if is_gone or is_given_up or error_type.lower() in _CANCELLED_TYPES else "failed"
+    return "cancelled" if is_gone or is_given_up or error_type.lower() in _CANCELLED_WORDS else "failed"
 
 
 def _is_flagged(span: Span, kind: str) -> bool:
@@ -170,13 +178,13 @@ def _codes(span: Span, kind: str) -> Iterator[str]:
         yield "error"
     code = first(values, ATTRIBUTES["http_status"])
     is_call = kind in {"llm", "tool", "embedding"} or span.status == "error"
-    if is_call and code.isdigit() and 400 <= int(code) <= 599:
+    if is_call and 400 <= integer_in(code) <= 599:
         yield code
     code = first(values, ATTRIBUTES["grpc_status"])
-    if span.status == "error" and code.isdigit() and 0 < int(code) < len(ERRORS["grpc_codes"]):
+    if span.status == "error" and 0 < integer_in(code) < len(ERRORS["grpc_codes"]):
         yield ERRORS["grpc_codes"][int(code)]
     code = first(values, ATTRIBUTES["exit_code"])
-    if kind == "tool" and code.lstrip("-").isdigit() and int(code):
+    if kind == "tool" and integer_in(code):
         yield f"exit code {code}"
 
 

@@ -27,8 +27,8 @@ def with_parts(span: Span, parts: Iterable[Span]) -> Span:
             span,
             start_ns=part.start_ns,
             end_ns=part.end_ns,
-            status=part.status,
-            status_message=part.status_message,
+            status=max(span.status, part.status, key=("unset", "ok", "error").index),
+            status_message=part.status_message or span.status_message,
             attributes={**part.attributes, **span.attributes},
             events=(*span.events, *part.events),
         )

@@ -146,18 +146,23 @@ def _documents(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any] |
         yield from _of_document(held)
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|(?P<cut>))')
 
 
 def _opened(line: bytes) -> int:
     """Return how many more brackets a line opens than it closes."""
-    bare = _STRING.sub(b"", line) if b'"' in line else line
+    bare = _bare(line) if b'"' in line else line
     return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
+
+
+def _bare(text: bytes) -> bytes:
+    """Leave out the strings in JSON; of one that is cut its quote stays."""
+    return _STRING.sub(lambda string: b"" if string["cut"] is None else b'"', text)
 
 
 def is_balanced(text: bytes) -> bool:
     """Whether as many brackets close as open, and no string is cut, unlike in a truncated JSON value."""
-    return b'"' not in _STRING.sub(b"", text) and _opened(text) == 0
+    return b'"' not in _bare(text) and _opened(text) == 0
 
 
 def _of_document(held: list[tuple[int, bytes]]) -> Iterator[tuple[int, Any] | RefusedLine]:

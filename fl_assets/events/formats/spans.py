@@ -127,7 +127,7 @@ class UsersQuestion:
     model: Any = None
 
     def answered(self, when: int, text: str, model: Any = None) -> None:
-        """Take an answer, which stands before earlier ones."""
+        """Take an answer, which replaces an earlier one."""
         self.answered_ns, self.answer, self.model = when, text, model
 
     def turn(self, session: Session) -> tuple[int, Span]:

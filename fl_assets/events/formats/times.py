@@ -9,7 +9,7 @@ _NEVER = frozenset({2**63 - 1, 2**64 - 1})
 """What some writers use for unknown times: the largest integers."""
 _UNITS = {"seconds": 10**8, "milliseconds": 10**11, "microseconds": 10**14, "nanoseconds": 10**17}
 """The least number that a time since 1970 is in each unit; a thousand times that is in the next."""
-MAX_NS = 253_402_300_799 * 10**9
+MAX_NS = 253_402_300_800 * 10**9 - 1
 """The end of year 9999, the last that a datetime can hold."""
 
 

@@ -15,12 +15,13 @@ from fl_assets.events.formats.exceptions import leaf_of
 from fl_assets.events.formats.values import as_object, decoded, first, names, objects_of, text_of
 
 MAX_RESULT = 4000
+_MAX_DEPTH = 20
 BAD_WORDS = frozenset(ERRORS["bad_words"])
 _ERROR_TEXT = re.compile(
-    r"\s*(?:\W{0,3}\s*)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure"
+    r"(?:\W{0,3}\s*+)?(?:(?:tool|mcp|api|execution|runtime|internal)[ _-])?(?:error|exception|failure"
     r"|traceback \(most recent call last\))\b\s*(?:\[[^\]]*\]\s*)?(?:[:\-–—(]|executing|calling|invoking"
     r"|running|while|when|in\b)"
-    r"|\s*(?:(?:i )?encountered (?:an )?error|an (?:unexpected )?error (?:has )?occurred|<tool_use_error>"
+    r"|(?:(?:i )?encountered (?:an )?error|an (?:unexpected )?error (?:has )?occurred|<tool_use_error>"
     r"|failed to (?:call|execute|invoke|run|parse) (?:the )?(?:tool|function|command|argument)"
     r"|(?:tool|function|command|code)(?: call| execution)? (?:failed|errored)\b"
     r"|(?:process |command )?exit(?:ed)?(?: with)?(?: exit)?(?: code| status)?:? ?[1-9][0-9]{0,2}\b"
@@ -29,14 +30,14 @@ _ERROR_TEXT = re.compile(
     r"|unknown tool\b|no tool named\b|tool \S{1,80} (?:was )?not found\b)",
     re.IGNORECASE,
 )
-_RAISED = re.compile(r"\s*(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)(?:: |\(['\"])")
+_RAISED = re.compile(r"(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)(?:: |\(['\"])")
 """Beginning of a result that is an exception, as Python and its like print it."""
 _LEAD_IN = re.compile(
-    r"\s*(?:(?:i )?encountered an error while trying to use the tool\. this was the error:\s*"
-    r"|an error occurred while running the tool\. please try again\. error:\s*|<tool_use_error>)"
-    r"(?P<error>.+?)(?:\.?\s*\n\s*tool .{1,200} accepts these inputs:.*|</tool_use_error>\s*)?",
-    re.IGNORECASE | re.DOTALL,
+    r"(?:(?:i )?encountered an error while trying to use the tool\. this was the error:\s*"
+    r"|an error occurred while running the tool\. please try again\. error:\s*|<tool_use_error>)",
+    re.IGNORECASE,
 )
+_INPUTS = re.compile(r"\n[ \t]*+tool .{1,200} accepts these inputs:", re.IGNORECASE | re.DOTALL)
 """What CrewAI, the OpenAI Agents SDK and Claude Code put around a tool's error."""
 _TOOL_MESSAGE = re.compile(r"(?:ToolMessage\()?content=.*\bstatus='error'", re.DOTALL)
 """LangChain's messages as their `repr`."""
@@ -59,24 +60,27 @@ def is_true(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.strip().lower() in {"true", "yes"})
 
 
-def error_in_result(result: Any) -> str:
+def error_in_result(result: Any, depth: int = 0) -> str:
     """Return the error in a tool's result, '' for none.
 
     Errors have `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a text that
-    begins like one.
+    begins like one. What is nested more than `_MAX_DEPTH` deep is not read.
     """
-    value = decoded(result)
+    value = decoded(result) if depth <= _MAX_DEPTH else None
     if isinstance(value, str):
-        is_error = _ERROR_TEXT.match(value) or _RAISED.match(value) or _TOOL_MESSAGE.match(value)
+        begin = value.lstrip()[:MAX_RESULT]
+        is_error = _ERROR_TEXT.match(begin) or _RAISED.match(begin) or _TOOL_MESSAGE.match(value)
         return leaf_of(bare_error(value)[:MAX_RESULT]) if is_error else ""
     if isinstance(value, list):
-        return next((text for entry in value[:20] if (text := error_in_result(_part_text(entry)))), "")
+        return next(
+            (text for entry in value[:20] if (text := error_in_result(_part_text(entry), depth + 1))), ""
+        )
     if not isinstance(value, dict):
         return ""
     if _is_flagged(value):
         return leaf_of(said_in(value)[:MAX_RESULT]) or "error"
     inner = (value.get(key) for key in ("result", "content", "output", "toolResult", "response", "kwargs"))
-    return next((text for one in inner if one and (text := error_in_result(one))), "")
+    return next((text for one in inner if one and (text := error_in_result(one, depth + 1))), "")
 
 
 def _is_flagged(value: dict[str, Any]) -> bool:
@@ -95,8 +99,12 @@ def _is_flagged(value: dict[str, Any]) -> bool:
 
 def bare_error(text: str) -> str:
     """Return a tool's error without what frameworks put around it."""
-    match = _LEAD_IN.fullmatch(text[:MAX_RESULT])
-    return match["error"].strip() if match else text.strip()
+    text = text.strip()
+    if (lead_in := _LEAD_IN.match(text)) is None:
+        return text
+    error, *inputs = _INPUTS.split(text[lead_in.end() : MAX_RESULT].removesuffix("</tool_use_error>"), 1)
+    error = error.strip()
+    return (error.removesuffix(".") if inputs else error) or text
 
 
 def _part_text(entry: Any) -> Any:

@@ -42,7 +42,7 @@ from fl_assets.events.formats.seam import (
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.times import iso, iso_ns
 from fl_assets.events.formats.turns import Turn, one_per_question
-from fl_assets.events.formats.values import first
+from fl_assets.events.formats.values import first, text_of
 
 MAX_HELD_SPANS = 100_000
 """Spans that are held at a time; a trace spread over more spans of a file is settled in parts."""
@@ -50,6 +50,8 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 """Bytes of failures and turns that are held at a time."""
 
 
+_OVERHEAD = 200
+"""Bytes of what is held, beside its texts."""
 _PARTS = frozenset({WHOLE, EXECUTION, PERMISSION})
 
 
@@ -220,7 +222,7 @@ class _Trace:
         """Add a span; yield its call's event unless it has to wait for the rest of the trace."""
         if isinstance(span, Evaluation):
             self.evaluations.append((line, span))
-            self.size += len(span.explanation) + 200
+            self.size += len(span.explanation) + _OVERHEAD
         elif span.status in {"evaluation", "log", "error-log"}:
             self._add_record(line, span)
         elif is_summary(span):
@@ -238,22 +240,20 @@ class _Trace:
             self.whole[span.span_id] = (line, span)
         else:
             self.parts.setdefault(span.parent_id, []).append((line, span))
-        self.size += len(str(span.attributes))
+        self.size += _size_of(span)
 
     def _add_record(self, line: int, span: Span) -> None:
         """Add what is no call by itself: evaluations, and log records."""
         if span.status == "evaluation":
             self._add_evaluations(line, span, node_of(span, self.options.node_attributes))
-            self.size += len(str(span.events))
         elif span.status == "log":
             if session := session_of(span.attributes):
                 self.sessions.add(session)
             self.places.setdefault(span.span_id, Place(span.parent_id))
             self.logged.setdefault(span.span_id, []).append((line, span))
-            self.size += len(str(span.events))
         else:
             self.errors.setdefault(span.span_id, (line, span))
-            self.size += len(str(span.attributes))
+        self.size += _size_of(span)
 
     def _add_evaluations(self, line: int, span: Span, node: str) -> None:
         self.evaluations += ((line, found) for found in in_span(span, node))
@@ -367,6 +367,12 @@ class _Trace:
         return [
             replace(turn, session=turn.session or self.session or turn.about["trace_id"]) for turn in found
         ]
+
+
+def _size_of(span: Span) -> int:
+    """Give about how many bytes a span holds by itself: its resource is shared."""
+    values = (span.attributes, *(event.values for event in span.events))
+    return _OVERHEAD + len(span.status_message) + sum(len(text_of(one)) for one in values)
 
 
 def _begun(span: Span) -> Span:

@@ -21,7 +21,7 @@ _BLANK = re.compile(r"\s+")
 _MIN_CONTAINED = 12
 """Characters of the shortest question that is looked for within a longer prompt."""
 _MAX_MARGIN = 40
-"""Most characters before or after a question at an end of a prompt: "UsersQuestion:", "Answer:"."""
+"""Most characters before or after a question at an end of a prompt: "Question:", "Answer:"."""
 _OTHER_TASK = re.compile(
     r"\b(?:title|summar\w+|tags?|follow-ups?|classif\w+|categor\w+|intent|rewrit\w+|rephras\w+|translat\w+|score"
     r"|rate|rating|grade|evaluat\w+|judge|extract\w*|keywords?|search quer\w+|memor\w+)\b"

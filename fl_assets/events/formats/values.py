@@ -10,6 +10,8 @@ import orjson
 from fl_assets.events.mend import mended
 
 _MAX_MENDED = 1024 * 1024
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_TOO_DEEP = "(nested too deep)"
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -85,11 +87,14 @@ def first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
     return ""
 
 
-def text_of(value: Any) -> str:
-    """Return any value as text: texts as they are, null as '', others as JSON."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+def text_of(value: Any, option: int = 0) -> str:
+    """Return any value as text: texts as they are, null as '', others as JSON, with options of orjson."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return orjson.dumps(value, default=str, option=option).decode()
+    except orjson.JSONEncodeError:  # it writes 254 levels, and reads 1024
+        return _TOO_DEEP
 
 
 def required_text(value: Any, field: str) -> str:
@@ -101,6 +106,17 @@ def required_text(value: Any, field: str) -> str:
     if not isinstance(value, str | int) or isinstance(value, bool) or not str(value).strip():
         raise ValueError(f"{field} is {value!r:.60}, must be a text")
     return str(value).strip()
+
+
+def kind_in_words(value: Any) -> str:
+    """Return what JSON calls a value: object, array, text, boolean, number or null."""
+    kinds = {dict: "object", list: "array", str: "text", bool: "boolean", int: "number", float: "number"}
+    return kinds.get(type(value), "null")
+
+
+def integer_in(text: str) -> int:
+    """Return the whole number that a text is, of up to 18 digits; 0 for any other text."""
+    return int(text) if _INTEGER.fullmatch(text) else 0
 
 
 def number_of(values: Mapping[str, Any], keys: Collection[str]) -> float | None:

@@ -2,14 +2,20 @@
 
 import json
 import re
+import time
+from collections.abc import Callable
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fl_assets.events.formats import FORMATS
-from fl_assets.events.formats.seam import EvaluationLine, RefusedLine
+from fl_assets.events.formats import FORMATS, detect
+from fl_assets.events.formats.causes import FailedSpan, Place, causes_of
+from fl_assets.events.formats.exceptions import is_vague, leaf_of
+from fl_assets.events.formats.messages import users_words
+from fl_assets.events.formats.seam import EvaluationLine, RefusedLine, is_balanced
+from fl_assets.events.formats.tool_results import bare_error, error_in_result
 from fl_assets_tests.events.formats.documents import OF_LINES
 
 RECORD = {
@@ -215,3 +221,58 @@ def test_lists_in_lists_are_their_entries_at_any_depth(depth):
     line = b"[" * depth + orjson.dumps(OTLP_SPAN) + b"]" * depth
     entry = next(entry for entry in FORMATS if entry.name == "otlp")
     assert [type(result).__name__ for result in entry.read([(1, line)])] == ["EventLine"]
+
+
+LONG = 200_000
+CHAINED = "During handling of the above exception, another exception occurred:"
+
+
+def filled(unit: str, begin: str = "", end: str = "") -> str:
+    return begin + unit * (LONG // len(unit)) + end
+
+
+def of_failures(text: str) -> None:
+    places = {"a": Place(""), "b": Place("a")}
+    assert causes_of(places, {"a": FailedSpan(text, 2), "b": FailedSpan("no seats", 1)})
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (is_vague, filled(" ", "tool", "x")),
+        (is_vague, filled(" -", "unknown", "x")),
+        (leaf_of, filled("\n")),
+        (lambda text: leaf_of(CHAINED, text), filled(" ", "E:", "x\ny")),
+        (error_in_result, filled(" ", "", "x")),
+        (bare_error, filled("\n", "<tool_use_error>x", "y")),
+        (users_words, filled("<ide_a>")),
+        (users_words, filled("<ide_a ")),
+        (users_words, "".join(f"<ide_{number}>" for number in range(LONG // 12))),
+        (users_words, filled("[INST]<<SYS>>[/INST]")),
+        (of_failures, filled("Guardrail")),
+        (lambda text: is_balanced(text.encode()), filled('\\"', '{"a": "')),
+        (lambda text: detect("x", text.encode()[:65_536]), filled("\n")),
+    ],
+)
+def test_a_long_text_takes_no_more_time_than_its_length(read: Callable[[str], object], text: str):
+    begin = time.process_time()
+    read(text)
+    assert time.process_time() - begin < 2
+
+
+def test_each_end_of_a_turn_of_codex_looks_at_the_calls_of_that_turn_alone():
+    def lines(end: str) -> list[tuple[int, bytes]]:
+        calls = [
+            ("response_item", {"type": "function_call", "name": "x", "call_id": f"{n}"}) for n in range(4000)
+        ]
+        said = [*calls, *[("event_msg", {"type": end})] * 20_000]
+        entries = ({"timestamp": "2026-11-02T12:00:00Z", "type": kind, "payload": one} for kind, one in said)
+        return list(enumerate(map(orjson.dumps, entries), 1))
+
+    (entry,) = [entry for entry in FORMATS if entry.name == "codex"]
+    took = []
+    for file in (lines("task_started"), lines("turn_aborted")):
+        begin = time.process_time()
+        assert len(list(entry.read(file))) == 4000
+        took.append(time.process_time() - begin)
+    assert took[1] < 2 * took[0]

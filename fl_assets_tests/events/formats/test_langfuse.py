@@ -150,6 +150,14 @@ def test_traces_of_which_nothing_can_be_told_are_counted():
     assert (refused.reason, refused.events) == ("not_used", 0)
 
 
+@pytest.mark.parametrize("listed", [[], ["o1", "o2"]])
+def test_a_trace_that_only_names_its_observations_or_has_none_is_not_broken(listed):
+    trace = {"id": "t1", "timestamp": "2026-11-02T12:00:00Z", "name": "bot", "observations": listed}
+    assert [entry for entry in run({**trace, "input": None, "output": None}) if entry.events] == []
+    (told,) = run({**trace, "input": "who?", "output": "me"})
+    assert isinstance(told, EventLine)
+
+
 def test_a_session_is_the_talk_of_its_traces():
     trace = {"timestamp": "2026-11-02T12:00:00Z", "public": False, "sessionId": None}
     told = [{**trace, "id": name, "input": f"what is {name}?", "output": "a word"} for name in ("one", "two")]

@@ -956,6 +956,33 @@ def test_a_tool_of_claude_code_is_one_call_with_its_name_and_how_its_execution_e
     assert (call["error"], call["duration_ms"]) == ("ShellError: exit code 127", 2000.0)
 
 
+def test_a_tool_of_claude_code_that_says_itself_that_it_failed_has_failed():
+    tool = {**of_claude_code(1, "tool", tool_name="Bash"), "status": {"code": 2, "message": "no such file"}}
+    (event,) = events(run(request(tool, of_claude_code(3, "tool.execution", f"{1:016x}"))))
+    call = event["execution_trace"]
+    assert (call["success"], call["error"]) == (False, "no such file")
+
+
+def test_memory_held_for_log_records_without_a_text_is_bounded(monkeypatch):
+    monkeypatch.setattr(traces_module, "MAX_HELD_BYTES", 5_000)
+    held = []
+
+    def settled(self: object) -> list:
+        held.append(len(self.logged))
+        return []
+
+    monkeypatch.setattr(traces_module._Trace, "settled_turns", settled)
+    about = {"event.name": "api_request", "session.id": "s1", "path": "x" * 500}
+    records = [
+        {"timeUnixNano": str(END + number), "attributes": [attribute(*pair) for pair in about.items()]}
+        for number in range(100)
+    ]
+    scoped = {"scope": {"name": "com.anthropic.claude_code.events"}, "logRecords": records}
+    run({"resourceLogs": [{"resource": {}, "scopeLogs": [scoped]}]})
+    assert sum(held) == 100
+    assert max(held) < 20
+
+
 def test_a_tool_of_claude_code_that_was_not_allowed_is_cancelled():
     tool = of_claude_code(1, "tool", tool_name="Bash")
     rejected = of_claude_code(2, "tool.blocked_on_user", f"{1:016x}", decision="reject")

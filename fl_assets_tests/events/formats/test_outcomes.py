@@ -320,3 +320,10 @@ def test_a_result_in_parts_and_within_itself_is_read():
     assert error_in_result({"content": "fine"}) == ""
     assert error_in_result({"status": "error", "error_message": "no seats"}) == "no seats"
     assert error_in_result(7) == ""
+
+
+def test_a_result_within_a_thousand_others_is_not_looked_for():
+    result: object = {"error": "no"}
+    for _ in range(1000):
+        result = {"result": result}
+    assert error_in_result(result) == ""

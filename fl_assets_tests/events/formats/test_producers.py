@@ -158,6 +158,11 @@ def test_an_inspect_log_has_long_arguments_beside_its_events_and_a_tool_that_bro
     assert (call["success"], call["error"]) == (False, "failed")
 
 
+def test_a_line_that_is_no_object_is_named_as_json_does():
+    (refused,) = rows("x", file_of([*CLAUDE_CODE, 7]))[2]
+    assert refused.detail == "1 of 1 lines: a line is a JSON number, must be an object"
+
+
 def test_a_session_of_gemini_is_the_same_message_by_message_or_in_a_checkpoint():
     header, messages = {"sessionId": "s1", "projectHash": "79b6", "kind": "main"}, GEMINI_CLI["messages"]
     for lines in ([header, *messages], [header, messages[0], {"$set": {"messages": messages}}]):
@@ -372,6 +377,31 @@ def test_an_error_that_ends_a_turn_of_codex_is_told_once():
     for lines, calls in (((ended,), 1), ((error, ended), 1), ((error, begun, ended), 2)):
         found = counted("x", rollout(*lines))
         assert (found.calls, found.failures) == (calls, {"chat": "You have hit your usage limit"})
+
+
+def test_each_error_of_a_turn_of_codex_counts_also_one_without_words():
+    said = [
+        ("event_msg", {"type": "stream_error", "message": words}) for words in ("no stream", "no stream", "")
+    ]
+    found = rows("x", rollout(*said))[1]
+    assert [event["execution_trace"]["error"] for event in found] == ["no stream", "no stream", None]
+
+
+@pytest.mark.parametrize("is_item_first", [True, False])
+def test_searches_without_an_id_are_a_call_each_and_those_of_items_are_counted_once(is_item_first):
+    def search(**action: object) -> tuple[str, dict]:
+        return "response_item", {"type": "web_search_call", "action": action}
+
+    told = (search(type="search", query="x"), whole("WebSearch", "w1", query="x", action={"query": "x"}))
+    lines = [*(reversed(told) if is_item_first else told), search(type="search", queries=["x", "y"])]
+    assert counted("x", rollout(*lines, search(type="open_page", url="z"))).calls == 3
+
+
+def test_a_call_that_took_longer_than_there_is_time_costs_no_other():
+    made = whole("CommandExecution", "e1", exit_code=0, duration={"secs": 10**10})
+    _, events, refused = rows("x", rollout(made, whole("CommandExecution", "e2", exit_code=0)))
+    assert [event["execution_trace"]["duration_ms"] for event in events] == [None, None]
+    assert refused == []
 
 
 def test_a_fork_of_codex_repeats_nothing_of_the_session_that_it_comes_from():

@@ -103,6 +103,7 @@ LLM_SPAN = {
         {"_dd.stage": "raw", "event_type": "span", "spans": [LLM_SPAN]},
         {"data": {"type": "span", "attributes": {"ml_app": "shop", "spans": [LLM_SPAN]}}},
         {**LLM_SPAN, "meta": {**LLM_SPAN["meta"], "span": {"kind": "llm"}}},
+        {**LLM_SPAN, "service": ""},
     ],
 )
 def test_spans_of_datadogs_sdks_are_read_however_they_are_wrapped(value):
