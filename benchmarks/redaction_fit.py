@@ -59,11 +59,16 @@ _is_about_secrets = searcher(
 )
 _shaped = finder(shapes.RULES[-1].find)
 _finders = [
-    (finder(rule.find), of)
-    for rule, of in zip(shapes.RULES, (shapes.near_signs, shapes.look_so), strict=True)
+    (finder(rule.find), of, least)
+    for rule, of, least in zip(
+        shapes.RULES,
+        (shapes.near_signs, shapes.look_so),
+        (shapes.LEAST_LIKELY, shapes.LEAST_LIKELY_ALONE),
+        strict=True,
+    )
 ]
-Seen = tuple[str, bool, tuple[str, ...]]
-"""Corpus, whether it is a secret, what is seen."""
+Seen = tuple[str, bool, float, tuple[str, ...]]
+"""Corpus, whether it is a secret, the least score that masks it, what is seen."""
 
 
 def _marked(text: str) -> dict:
@@ -185,7 +190,7 @@ def seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
     for row in corpus:
         text, spans = row["text"].encode("utf-8", "surrogatepass"), _spans(row)
         done: set[int] = set()
-        for find, candidates in _finders:
+        for find, candidates, least in _finders:
             for words, chosen in candidates(text, find(text)):
                 for place in chosen:
                     start, end, word = words[place]
@@ -195,7 +200,7 @@ def seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
                     touched = {entity for a, b, entity in spans if a < end and b > start}
                     if not touched or touched & _LABELS:
                         what = map(sys.intern, SECRETS.seen_of(text, words, place))
-                        yield name, bool(touched), tuple(what)
+                        yield name, bool(touched), least, tuple(what)
 
 
 def numbers_seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
@@ -206,7 +211,8 @@ def numbers_seen(name: str, corpus: Iterable[dict]) -> Iterator[Seen]:
             start, end, _ = words[place]
             touched = {entity for a, b, entity in spans if a < end and b > start}
             if not touched or "PHONE" in touched:
-                yield name, bool(touched), tuple(map(sys.intern, NUMBERS.seen_of(text, words, place)))
+                what = map(sys.intern, NUMBERS.seen_of(text, words, place))
+                yield name, bool(touched), spoken_numbers.LEAST_LIKELY_NUMBER, tuple(what)
 
 
 def left_alone(draw: random.Random, telemetry: Path) -> list[dict]:
@@ -258,7 +264,7 @@ def fit(given: Sequence[Seen], regularity: float) -> dict[str, float]:
     """Return weights fitted on words; what was seen too seldom has none."""
     counts: Counter[str] = Counter()
     among: defaultdict[str, set[str]] = defaultdict(set)
-    for name, _, what in given:
+    for name, *_, what in given:
         if name != ALONE:
             counts.update(what)
             for one in what:
@@ -267,7 +273,7 @@ def fit(given: Sequence[Seen], regularity: float) -> dict[str, float]:
     places = {one: place for place, one in enumerate(sorted(kept))}
     fitted = LogisticRegression(C=regularity, solver="liblinear", max_iter=300, random_state=0)
     importance = np.array([_WEIGHT_OF_TOLD if name in ("told", "examples") else 1 for name, *_ in given])
-    labels = np.array([is_secret for _, is_secret, _ in given])
+    labels = np.array([is_secret for _, is_secret, *_ in given])
     fitted.fit(_matrix(given, places), labels, sample_weight=importance)
     found = {one: round(float(fitted.coef_[0][at]), 2) for one, at in places.items()}
     found = {one: weight for one, weight in found.items() if abs(weight) >= _LEAST_WEIGHT}
@@ -295,13 +301,13 @@ def leave_one_out(
             counts.update(spans=of["spans"], found=round((of["recall"] or 0) * of["spans"]))
             counts.update(made=of["redactions"], right=round((of["precision"] or 0) * of["redactions"]))
             told.append(f"{entity} {of['recall']} at {of['precision']} ({of['spans']})")
-        for what, model, corpus, least in (
-            ("words", SECRETS, seen(out, given[out]), shapes.LEAST_LIKELY),
-            ("numbers", NUMBERS, numbers_seen(out, given[out]), spoken_numbers.LEAST_LIKELY_NUMBER),
+        for what, model, corpus in (
+            ("words", SECRETS, seen(out, given[out])),
+            ("numbers", NUMBERS, numbers_seen(out, given[out])),
         ):
             found = Counter(
                 (is_one, sum(model.weights.get(one, 0.0) for one in names) >= least)
-                for _, is_one, names in corpus
+                for _, is_one, least, names in corpus
             )
             right = f"{found[True, True]} of {found[True, True] + found[True, False]} {what}"
             told.append(f"{right} and {found[False, True]} others")

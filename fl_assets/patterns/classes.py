@@ -27,6 +27,8 @@ _NOT = re.compile(
     r"\b(?:(is|are|was|were|has|have|had|would|should|must)|do|does|did)n't\b|\b(?:do|did) not\b"
 )
 """`couldn't`, `unable to` and `failed to` are read as `cannot`, `didn't` as `does not`."""
+_FAILED_TO = " (?:failed )?cannot"
+"""`failed to` ends one phrase and begins another: `login failed to end` reads `login failed cannot end`."""
 _STATUS = " status="
 _COMMAND = " command="
 _NO_SPACES = re.compile(r"[\u2e80-\ua4cf\uac00-\ud7af]")
@@ -129,7 +131,8 @@ def _told(stand_in: str) -> str:
 def readable(template: str) -> str:
     """Return a template as the words that phrases are compared with."""
     text = template[: 2 * MAX_TEXT].replace("’", "'")
-    return _plain(_SPACES.sub(" ", _CAMEL.sub(r"\1\3 \2\4", text)).lower())
+    words = _SPACES.sub(" ", _CAMEL.sub(r"\1\3 \2\4", text)).lower()
+    return _plain(words.replace(" failed to ", " failed failed to "))
 
 
 def _plain(words: str) -> str:
@@ -144,7 +147,8 @@ def compiled(phrases: tuple[str, ...]) -> re.Pattern[str]:
     for phrase in phrases:
         gaps = [_plain(_SPACES.sub(" ", gap)).strip() for gap in phrase.split("...")]
         part = r".{0,60}".join(
-            re.escape(gap).replace(r"\ ", " ").replace(r"\*", "[a-z0-9]{0,30}") for gap in gaps
+            re.escape(gap).replace(r"\ ", " ").replace(r"\*", "[a-z0-9]{0,30}").replace(" cannot", _FAILED_TO)
+            for gap in gaps
         )
         (free if _NO_SPACES.match(phrase) else bounded).append(part)
     sides = [r"(?:^|[^a-z0-9])(?:" + "|".join(bounded) + r")(?:$|[^a-z0-9])"] if bounded else []

@@ -23,7 +23,7 @@ INTRODUCES = frozenset([
     "parameter", "argument", "option", "flag", "type", "class", "method", "function", "tool", "command",
     "model", "package", "module", "plugin", "action", "event", "city", "country", "state", "name", "named",
     "called", "schema", "database", "role", "relation", "index", "view", "vhost", "exchange", "volume",
-    "bucket", "plugin", "extension", "tenant", "project", "repository", "branch", "secret", "group", "dag",
+    "bucket", "extension", "tenant", "project", "repository", "branch", "secret", "group", "dag",
     "listener", "upstream", "domain", "image",
 ])
 """Words after which a name stands: of several there, fewer are evidence enough that they vary."""

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import get_args
 
 import duckdb
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 
 from fl_assets.events.bulk import read_events
 from fl_assets.events.event import BadLine, Reason, event_day, excerpt, parse_time, read_line, redact_event
-from fl_assets.events.redaction import KEY_SEPARATOR, UNREDACTABLE, redact
+from fl_assets.events.redaction import KEY_SEPARATOR, UNREDACTABLE, redact, shapes
 from fl_assets.events.redaction.safe_names import SAFE_ITEM
 from fl_assets.events.sql import events_sql
 from fl_assets_tests.build import call_line, turn_line
 
+CORPUS = Path(__file__).parents[2] / "benchmarks/redaction_corpus.jsonl"
 SECRET = b"k" * 32
 RECEIVED = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
@@ -359,6 +361,16 @@ def test_no_rule_masks_what_is_skipped_for_its_safe_shape(item):
     assert redact(item) == item or redact(item).endswith("<IBAN>"), (
         "a hex id may be a valid account number by chance"
     )
+
+
+def test_hardly_a_word_that_is_skipped_for_its_safe_shape_would_be_masked_by_a_model(monkeypatch):
+    corpus = CORPUS.read_text(encoding="utf-8").splitlines()
+    words = {word for line in corpus for word in orjson.loads(line)["text"].split()}
+    safe = sorted(word for word in words if shapes.is_safe(word.encode()))
+    monkeypatch.setattr(shapes, "is_safe", lambda _: False)
+    masked = [word for word in safe if redact(word) != word]
+    assert len(safe) > 1000
+    assert len(masked) <= 1, masked
 
 
 def test_an_excerpt_is_short_and_redacted_and_holds_no_half_of_a_secret():

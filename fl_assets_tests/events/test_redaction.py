@@ -271,7 +271,7 @@ def test_time_grows_linearly_with_hostile_text(piece):
 
     seconds(1000)
     small = min(seconds(10_000) for _ in range(2))
-    assert seconds(80_000) < max(0.3, 8 * small * 4), (
+    assert min(seconds(80_000) for _ in range(2)) < max(0.3, 8 * small * 4), (
         "eight times the text may take no more than four times as long a byte"
     )
 
@@ -324,6 +324,20 @@ def test_real_telemetry_holds_few_marks_and_none_in_uuids_or_ids():
         ("contraseña: Verano-7", "contraseña: <PASSWORD>"),
         ("password: your-dog-9", "password: <PASSWORD>"),
         ("password: your_password_here", "password: your_password_here"),
+        ("password: ChangeMe!2024", "password: <PASSWORD>"),
+        ("password: changeme!", "password: changeme!"),
+        ("password=replaceme!7", "password=<PASSWORD>"),
+        ("password=all@2024", "password=<PASSWORD>"),
+        ("password=%sunshine9", "password=<PASSWORD>"),
+        ("password=!dragon", "password=<PASSWORD>"),
+        ("password=hunter22…", "password=<PASSWORD>"),
+        ("password=letmein!a", "password=<PASSWORD>"),
+        ("password={SSHA}abc", "password=<PASSWORD>"),
+        ("password={password}", "password={password}"),
+        ("password=a.b/c.de:99", "password=<PASSWORD>"),
+        ("password=a/login.ts:99", "password=a/login.ts:99"),
+        ("password=env.prod-Sommer24", "password=<PASSWORD>"),
+        ("password=env.DB_PASSWORD", "password=env.DB_PASSWORD"),
     ],
 )
 def test_words_before_a_value_are_whole_words_of_their_language_and_reach_into_no_other_text(text, redacted):

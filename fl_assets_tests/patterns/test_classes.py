@@ -241,6 +241,36 @@ def test_every_class_but_other_has_a_rule_and_a_wording():
     assert set(KNOWN) == set(get_args(ErrorClass))
 
 
+def test_no_phrase_of_a_rule_says_what_another_of_it_says():
+    for rule in RULES:
+        for phrases in (rule.any_of, rule.all_of, rule.none_of):
+            said = [readable(phrase) for phrase in phrases]
+            assert sorted(set(said)) == sorted(said), rule.id
+
+
+def test_of_the_general_rules_no_phrase_is_always_found_by_a_rule_before():
+    for place, rule in enumerate(RULES):
+        for phrase in rule.any_of if rule.id.startswith("said-") else ():
+            before = rule_of([phrase.replace("*", "")], [], [], "error", RULES[:place])
+            assert before is None or before.none_of or before.kind or before.all_of, (phrase, before.id)
+
+
+def test_failed_to_ends_one_phrase_and_begins_another():
+    rules = rules_of(
+        {"id": "a", "class": "auth", "any_of": ["login failed"]},
+        {"id": "b", "class": "timeout", "any_of": ["agent failed to start"]},
+        {"id": "c", "class": "conflict", "any_of": ["failed to start"]},
+    )
+    for text, expected in (
+        ("The login failed to complete", "auth"),
+        ("the agent failed to start", "timeout"),
+        ("the agent couldn't start", "timeout"),
+        ("failed to start", "conflict"),
+        ("the pod failed to start", "conflict"),
+    ):
+        assert classify(text, [], [], "error", rules) == expected
+
+
 def test_camel_case_snake_case_and_case_read_the_same():
     assert (
         readable("RateLimitError")

@@ -18,6 +18,11 @@ WORD_VALUES = any_case(
     "|obrigatória|obrigatório|obbligatoria|obbligatorio|errata|errato|vereist|onjuist|ongeldig|wymagane|hatalı|неверный|неверен"
     "|bearer|basic|your|all|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided|via)"
 )
+_ENDS = f"(?:[^{WORD}!@#$%^&*+~-]|[!@#$%^&*+~]+(?:$|[^0-9A-Za-z])|$)"
+"""What ends a word that stands for a value, and does not make it a part of one: `ChangeMe!2024`."""
+_SOURCE = (
+    "(?:py|[jt]sx?|go|rs|rb|java|kt|cs|cc?|cpp|h|php|sh|ya?ml|json|toml|tf|env|cfg|ini|conf|xml|sql|md|log)"
+)
 STAND_IN = "|".join(
     (
         "=",
@@ -32,19 +37,21 @@ STAND_IN = "|".join(
         "\\{{1,2}[A-Za-z_. ]+\\}{1,2}(?:$|[^0-9A-Za-z])",
         "\\{\\{ ",
         "\\([A-Za-z ]+(?:\\)|$)",
-        "%[(s]",
+        "%[(]|%s(?:$|[^0-9A-Za-z])",
         "%[A-Z_]+%",
-        "[:!][a-z_]+$",
+        ":[a-z_]+$|!(?:vault|secret|env|env_var|ref|reference|sub)$",
         "[?]$|[?][^}]*\\}$",  # of ${NAME:?unset}
-        "[0-9A-Za-z_-]{0,24}(?:[.]{3}|…)$",  # sk-…, left out
-        "[.][*]|[a-z_.]+![rsa]$|\\{[A-Za-z_.]+(?:![rsa])?(?::[^{}]*)?\\}",  # of a pattern; {value!r}
-        "[0-9A-Za-z_./-]+[.][a-z]{1,4}:[0-9]+$",  # a line of a file
-        "(?:process[.]env|import[.]meta[.]env|os[.]environ|System[.]getenv|ENV|env)[.\\[(]",
-        f"{any_case('(?:change[_-]?me|replace[_-]?me)')}(?:[^{WORD}-]|$)",
+        "(?:(?:[0-9A-Za-z]{1,6}[_-]){0,3}[A-Za-z]{0,4}|[A-Za-z]+ing)(?:[.]{3}|…)$",  # sk-…, left out
+        "[.][*]|[a-z_.]*(?:word|wd|pass|pw|token|secret|key|value)![rsa]$",  # of a pattern, of a format
+        "\\{[A-Za-z_.]+(?:![rsa])?(?::[^{}]*)?\\}(?:$|[^0-9A-Za-z/+])",  # {value!r}, no {SSHA}…
+        f"[0-9A-Za-z_./-]+[.]{_SOURCE}:[0-9]+$",  # a line of a file
+        "(?:process[.]env|import[.]meta[.]env|os[.]environ|System[.]getenv)[.\\[(]",
+        "(?:ENV|env)(?:[\\[(]|[.][A-Za-z_]+(?:$|[^0-9A-Za-z_!@#$%^&*+~-]))",
+        f"{any_case('(?:change[_-]?me|replace[_-]?me)')}{_ENDS}",
         "(?:[A-Za-z0-9]{1,6}[_-]){0,3}[xX•●]{3,}$",
         "@?[.]{1,2}/|@[a-z_.-]+[.][a-z]{2,4}$|&(?:mut )?\\[?[a-z]",  # @pw.txt, &[u8]
         "[#*_.:…)}\\]>,;!?-]+$",
-        f"{WORD_VALUES}(?:[^{WORD}-]|$)",
+        f"{WORD_VALUES}{_ENDS}",
     )
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""

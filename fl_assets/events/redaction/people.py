@@ -8,7 +8,7 @@ _AT_DOMAIN = f"(?:@|%40)(?:[0-9{LETTERS}-]+[.])+(?:[{LETTERS}]{{2,24}}|xn--[0-9A
 _NO_DOMAIN = (
     "(?:png|jpe?g|gif|svg|webp|js|json|css|html|xml|ya?ml|txt|log|service|socket|timer|target|slice|mount)"
 )
-_CODE_FILE = "(?:py|conf|cfg|toml|ini|lock|whl|so|dll|exe)"
+_CODE_FILE = "(?:conf|cfg|toml|ini|lock|whl|dll|exe)"
 _ARGUMENT = "(?:-[^ @\r\n]+|[0-9]+|[^ @\r\n-][^ @\r\n]*[./_~=][^ @\r\n]*)"
 _OWN_NET = "(?:internal|local|localdomain|lan|intern|corp|home|invalid|arpa)"
 _LOGIN = f"(?:^|[^0-9A-Za-z._/-])(?:ssh|scp|sftp|rsync|mosh|autossh|sshfs|ssh-copy-id)(?: {_ARGUMENT})* "
@@ -59,7 +59,12 @@ RULES = (
         f"({_BEFORE_EMAIL})"
         f"([{_EMAIL_CHAR}]+(?:'[{_EMAIL_CHAR}]+){{0,2}}{_AT_DOMAIN}(?:[{_EMAIL_CHAR}]*{_AT_DOMAIN}){{0,3}})"
         "((?:[(]|:[0-9A-Za-z._~-]*/)?)",
-        examples=("mail ‹jo.o'neil@example.com›", "to=‹jo%40example.com›", "<‹jö@müller.example›>"),
+        examples=(
+            "mail ‹jo.o'neil@example.com›",
+            "to=‹jo%40example.com›",
+            "<‹jö@müller.example›>",
+            "‹jo@a.so›, ‹jo@a.py›, ‹x.T@a.org›",
+        ),
         stays=(
             "git@github.com:a/b.git",
             "icon@2x.png",
@@ -76,7 +81,7 @@ RULES = (
         ),
         unless=(
             f"[+-]?git@|[+][0-9]{{8,15}}@|[0-9]{{11,15}}@(?:c[.]us|s[.]whatsapp)|.*@[0-9]x[.]|.*[.]{_NO_DOMAIN}$"
-            f"|[^@]+@[^.]+[.]{_CODE_FILE}$|[A-Za-z_]+[.]T@",
+            f"|[^@]+@[^.]+[.]{_CODE_FILE}$|[A-Z][A-Za-z_]*[.]T@[A-Z][0-9]?[.][a-z]",
             Unless(before=f"(?:{_LOGIN}|{_HEADER})"),
             Unless(before="sips?:", value=f"(?:[+]?[0-9*#]+@|[^@]+@.*[.]{_OWN_NET}$)"),
             Unless(before="/", value="[^@]*@[A-Z0-9.-]+$"),

@@ -49,10 +49,9 @@ _CALL_GAP_WORDS = any_case(
     "|телефону|aan|naar"
 )
 _CALL_GAP = f"(?:[ ](?:{_CALL_GAP_WORDS})){{0,4}}[:,]?[ ]"
-_UNIT = any_case(
-    "(?:bytes|ms|tokens|rows|points|seconds|kb|mb|gb|usd|eur|lines|chars|items|users|steps|requests)"
-)
-_NOT_COUNTED = f"((?:[.{DASH}]?{TAIL})*(?:[ ]{_UNIT})?)"
+UNIT = "(?:(?:[Bb]ytes|ms|tokens|rows|chars|times|seconds|[kKMG]i?B)(?:[^0-9A-Za-z.]|$))"
+"""What is counted, and no word that may stand behind a telephone: `Ms.`, `Europe`, `lines`."""
+_NOT_COUNTED = f"((?:[.{DASH}]?{TAIL})*(?:[ ]{UNIT})?)"
 """The same with what was counted, in a place where a number of seven digits may be one."""
 _DATE = (
     "(?:(?:19|20)[0-9]{2}[-./ ]?[01][0-9][-./ ]?[0-3][0-9]|[0-3][0-9][-./ ][0-3][0-9][-./ ](?:19|20)[0-9]{2})"
@@ -103,8 +102,8 @@ RULES = (
         "PHONE",
         f"({EDGE}+.])((?:[+]|%2[Bb])(?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}"
         f"|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})"
-        f"((?:[A-Za-z_%][{WORD}]*|[ ]{_UNIT})?)",
-        examples=("‹+44 20 7946 0958›", "‹+1 (415) 555-2671 x12›"),
+        f"((?:[A-Za-z_%][{WORD}]*|[ ]{UNIT})?)",
+        examples=("‹+44 20 7946 0958›", "‹+1 (415) 555-2671 x12›", "‹+44 20 7946 0958› EUR"),
         stays=("+12345678 bytes", "+1 2345"),
         need="(?:[^0-9]*[0-9]){8}.*",
         unless=(f"[+](?:[0-9]{{16}}|[0-9]{{1,3}}[.][0-9]{{4,8}}$|{_DATE})", Unless(before="^<[A-Z].*")),
@@ -122,7 +121,13 @@ RULES = (
     Rule(
         "PHONE",
         f"((?:^|[^A-Za-z]|[a-hj-z]){_PHONE_WORD})([(]?[0-9](?:{_GAP}[0-9]){{6,13}}{_EXTENSION}){_NOT_COUNTED}",
-        examples=("phone: ‹5551234567›", "teléfono ‹5551234567›", "puh. ‹040 6129530›", "tel‹5551234567›"),
+        examples=(
+            "phone: ‹5551234567›",
+            "phone: ‹5551234567› Europe",
+            "teléfono ‹5551234567›",
+            "puh. ‹040 6129530›",
+            "tel‹5551234567›",
+        ),
         stays=(
             "phone_id 5551234567",
             "mobile data: 4177290 bytes",
@@ -141,7 +146,7 @@ RULES = (
         f"((?:1[ .{DASH}])?(?:[(][0-9]{{3}}[)][ .{DASH}]{{0,2}}|[0-9]{{3}}[ .{DASH}/])"
         f"[0-9]{{3}}[ .{DASH}][0-9]{{4}}"
         f"{_EXTENSION}){_NOT_COUNTED}",
-        examples=("‹(415) 555-2671›", "‹415-555-2671›"),
+        examples=("‹(415) 555-2671›", "‹415-555-2671›", "‹415-555-2671› Ms. Lind", "‹415-555-2671› lines"),
         stays=("order 415-555-2671", "loaded 415 555 0132 bytes"),
         unless=("(?:[01][0-9]{2} [0-9]{3} |[0-9]{3} [01][0-9]{2} )[0-9]{4}", Unless(before=IS_NUMBERED)),
         alone=True,
@@ -188,7 +193,7 @@ RULES = (
     ),
     Rule(
         "PHONE",
-        f"({_VERBS}[ :]{{1,2}})({_ANY}{_EXTENSION}){NOT_TAILED}",
+        f"({_VERBS}[ :]{{1,2}})({_ANY}{_EXTENSION}){_NOT_COUNTED}",
         examples=("They're not answering at ‹449 4898›", "stop receiving messages to ‹0479 50 54 03›"),
         stays=("You can call 2026-11-30 a date", "failed calling 1000000 times"),
         unless=(f"{_DATE}$", "[0-9]+[.,][0-9]+$|[0-9]{6}$|[0-9]+0{4}$"),

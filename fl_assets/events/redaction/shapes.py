@@ -31,7 +31,7 @@ password."""
 _CONTEXT, _BEFORE, _BEHIND, _LABEL = 120, 24, 100, 48
 """Bytes around a word that are looked at, before and behind a sign in which words are scored, and before a
 word in which a label may stand that says what else it is."""
-LEAST_LIKELY, _LEAST_LIKELY_ALONE = 0.25, 1.25
+LEAST_LIKELY, LEAST_LIKELY_ALONE = 0.25, 1.25
 """Least score, in logits, of what is masked near a sign, and where there is none."""
 _CODE_OF = any_case(
     "(?:error|status|exit|return|response|http|country|postal|zip|post|area|dialing|language|currency|product"
@@ -188,7 +188,7 @@ RULES = (
             'user: {"apiKeyX1Id": 3}',
             "ssh key SHA256:B8dNL7lCgcj5caSuVTJKDL109aqoG9oHDlCGsr4WKXs",
         ),
-        judge=_judged(look_so, _LEAST_LIKELY_ALONE),
+        judge=_judged(look_so, LEAST_LIKELY_ALONE),
         apart=True,
     ),
 )

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.likelihood import NUMBERS
-from fl_assets.events.redaction.rule import DASH, MASKED, Rule
+from fl_assets.events.redaction.phones import UNIT
+from fl_assets.events.redaction.rule import DASH, MASKED, Rule, any_case
 from fl_assets.events.redaction.word_kinds import NUMBER_SIGN, Word, words_of
 
 _BEFORE, _BEHIND, _CONTEXT = 72, 24, 120
@@ -25,6 +26,13 @@ _is_other = linear.fully(
 )
 """An address and a number of social security, which other rules mask; a number that stands for any, a
 fraction, characters by number."""
+_OTHER = any_case(
+    "(?:id|function|order|ticket|invoice|account|serial|tracking|reference|ref|case|line|row|step|epoch)"
+)
+_is_of_other = linear.searcher(f"(?:^|[^A-Za-z]){_OTHER}[.]?[\"']?[ :=#]{{1,3}}[\"']?$")
+"""Whether the word right before a number says of what else it is."""
+_is_counted = linear.searcher(f"^ {UNIT}")
+_LABEL, _COUNTED = 16, 12
 _is_sign = linear.searcher(NUMBER_SIGN)
 _masked = re.compile(f"<?{MASKED[1:]}".encode())
 _find_numbers = linear.finder(f"(?:^|[^0-9A-Za-z_.,+($€£¥#{DASH}])[+(]{{0,2}}[0-9](?:{_GAP}[0-9]){{5,14}}")
@@ -42,6 +50,8 @@ def numbers_near_signs(text: bytes) -> Iterator[tuple[list[Word], int]]:
     for first, end in _find_numbers(text):
         start = first + _find_begin(text[first:end])[0][0]
         if text[end : end + 1].isalnum() or text[end : end + 1] == b"_":
+            continue
+        if _is_of_other(text[max(start - _LABEL, 0) : start]) or _is_counted(text[end : end + _COUNTED]):
             continue
         if not _is_other(text[start:end]) and _is_near_sign(text, start, end):
             before = words_of(text, max(start - _CONTEXT, 0), start)
@@ -71,6 +81,9 @@ RULES = (
             "function call id 4177290844 timed out",
             "reached step 4177290 of 10000000",
             "text at offset 1732412345",
+            "calling function 0012345678",
+            "Contact ID: 0031234567",
+            "called 12345678 times",
         ),
         judge=_judge,
     ),
