@@ -369,7 +369,7 @@ def test_hardly_a_word_that_is_skipped_for_its_safe_shape_would_be_masked_by_a_m
     safe = sorted(word for word in words if shapes.is_safe(word.encode()))
     monkeypatch.setattr(shapes, "is_safe", lambda _: False)
     masked = [word for word in safe if redact(word) != word]
-    assert len(safe) > 1000
+    assert len(safe) > 500
     assert len(masked) <= 1, masked
 
 

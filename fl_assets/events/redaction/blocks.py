@@ -16,6 +16,8 @@ WORD_VALUES = any_case(
     "|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized"
     "|obligatoria|obligatorio|requerida|requerido|requise?|erforderlich|falsch|ungültig|inválida|inválido|incorrecta|incorrecto|incorrecte|incorreta"
     "|obrigatória|obrigatório|obbligatoria|obbligatorio|errata|errato|vereist|onjuist|ongeldig|wymagane|hatalı|неверный|неверен"
+    "|prompt|ask|text|int|integer|number|boolean|bool|hashed|encrypted|stdin|abgelaufen|caducado|caducada|expirado|expirada|vencido|vencida"
+    "|expiré|scaduto|scaduta|verlopen|zu|trop|troppo|demasiado|muito|za|слишком"
     "|bearer|basic|your|all|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided|via)"
 )
 _ENDS = f"(?:[^{WORD}!@#$%^&*+~-]|[!@#$%^&*+~]+(?:$|[^0-9A-Za-z])|$)"
@@ -31,7 +33,7 @@ STAND_IN = "|".join(
         "<[0-9A-Za-z_ .-]+>",
         "(?:ConvertTo|Get|Read|New|Import|Select|Invoke)-[A-Z][A-Za-z]+$",  # commands of PowerShell
         "[$](?:[{(]|[0-9]$|[A-Za-z_]+(?:$|\\[|->))",  # ${NAME}, $1, $name
-        "[*]{2}|#[{]|[(]{2}[a-z._-]+[)]{2}$|await ",
+        "[*]{2}|[*&][A-Z][A-Za-z.]*$|#[{]|[(]{2}[a-z._-]+[)]{2}$|await(?: |$)",
         "\\[[A-Za-z_ -]+\\]",
         "[\\[{(]+(?:$|[\\\\\"'])",
         "\\{{1,2}[A-Za-z_. ]+\\}{1,2}(?:$|[^0-9A-Za-z])",
@@ -39,7 +41,10 @@ STAND_IN = "|".join(
         "\\([A-Za-z ]+(?:\\)|$)",
         "%[(]|%s(?:$|[^0-9A-Za-z])",
         "%[A-Z_]+%",
-        ":[a-z_]+$|!(?:vault|secret|env|env_var|ref|reference|sub)$",
+        "(?:env|keyring|ssm):[A-Z][A-Z0-9_]*$|(?:file|vault|ssm):[0-9A-Za-z_.-]*/[0-9A-Za-z_./#-]*$",
+        "(?:op|ref[+][a-z]+|vault|secret|file|env|keyring|ssm|awssm|gcpsm)://",
+        "(?:invalid|incorrect|wrong|too|not|must|missing|required|expired|bad)_[a-z_]+$",  # what is wrong
+        ":[a-z_]+$|!(?:Ref|Sub|GetAtt|ImportValue|FindInMap|vault|secret|env|env_var|ref|reference|sub)$",
         "[?]$|[?][^}]*\\}$",  # of ${NAME:?unset}
         "(?:(?:[0-9A-Za-z]{1,6}[_-]){0,3}[A-Za-z]{0,4}|[A-Za-z]+ing)(?:[.]{3}|…)$",  # sk-…, left out
         "[.][*]|[a-z_.]*(?:word|wd|pass|pw|token|secret|key|value)![rsa]$",  # of a pattern, of a format
@@ -56,7 +61,7 @@ STAND_IN = "|".join(
 )
 """What stands for a value: a placeholder, or a word such as `None` or `required`."""
 CODE = (
-    "(?:[A-Za-z_]+[.])+[A-Za-z_]+(?:$|[(])|(?:[A-Za-z_.]|::)(?:[0-9A-Za-z_.]|::)*[(\\[]"
+    "(?:[A-Za-z_]+[?!]?[.])+[A-Za-z_]+(?:$|[(])|(?:[A-Za-z_.]|::)(?:[0-9A-Za-z_.]|::)*[(\\[]"
     "|[A-Za-z_.]*(?:[Pp]assword|[Pp]asswd|[Tt]oken|[Ss]ecret|[Kk]ey)[,):}]*$"
 )
 """A name or a call in source code, as it stands unquoted."""

@@ -80,6 +80,7 @@ RULES = (
             STAND_IN,
             CODE,
             "https?:|/(?:.*[^=])?$",
+            Unless(before="[Ss]ecret:", value="[a-z]+(?:/[0-9A-Za-z_.-]+)+$"),  # by its path
             Unless(before="[Tt][Oo][Kk][Ee][Nn][^0-9A-Za-z]*", value=".{0,9}$"),
             Unless(before=f"^{TOKEN_OF}.*"),
         ),

@@ -113,7 +113,7 @@ RULES = (
         f"([^\r\n{SEP}]{{6,60}})([\r\n]|$)",
         examples=("Enter passphrase for 'tank/private': ‹mole tango river nine›",),
         stays=("Enter password for anna: \nok",),
-        unless=(STAND_IN, CODE, _NO_PHRASE),
+        unless=(STAND_IN, CODE, _NO_PHRASE, "[\"'`][)]"),
         apart=True,
     ),
     Rule(  # a pipe from a phrase in quotes

@@ -113,10 +113,12 @@ IN_TEXT = (
             Unless(value="[bBN]r?$", after="[\"']"),  # of b'…'
             "[0-9A-Za-z_.-]{1,32}:[$]",  # a name before a hash
             Unless(before="(?:[:]|%3[Aa])[ \t]*", value="[A-Za-z]+[.!]?$"),
+            "[0-9]{1,2}$",  # whether there is one, how many
+            "[a-z]+[)]:$",  # pam_unix(passwd:chauthtok):
             Unless(before="[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*", value="[0-9]{1,5}$"),
             Unless(before="PASS: ", value="[Tt]est[_s:/]"),
             "[{][a-z_]+:?$",
-            Unless(before="[Pp][Ww][Dd][ \t]*[:=][ \t]*", value="[/~.]"),
+            Unless(before="[Pp][Ww][Dd][ \t]*(?:[:=]|[=-]>|→)[ \t]*", value="[/~.]"),
         ),
     ),
     Rule(
@@ -167,6 +169,7 @@ IN_TEXT = (
             ".*[:=]$",
             Unless(before="^[^ ]+[ ]+[\"'`“«]?", value="[A-Za-z_-]+[.,;!?]?$"),
             Unless(before="^(?:ht|wpa_).*"),  # programs, whose password is not the next word
+            Unless(before="passwd ", value="[a-z][a-z0-9_.-]*$"),
         ),
     ),
     Rule(
@@ -202,6 +205,7 @@ IN_TEXT = (
                 value="(?:[A-Za-z._/-]+[0-9.]+|[0-9]+[A-Za-z.]*[0-9]*)[.,!?]?$",
             ),
             Unless(before=f"(?:{_ABOUT_PASSWORDS}|(?:ht|wpa_)[^:=]*$).*"),
+            Unless(before=".*[0-9A-Za-z_)\\]]\\[[\"']", value="[a-z_]+[0-9]?$"),  # of a form
         ),
         alone=True,
         apart=True,

@@ -27,7 +27,8 @@ _BEFORE_EMAIL = "|".join(
         f"[^{WORD}]@|^@|^|{ESCAPED}|[^{_EMAIL_CHAR}]",
     )
 )
-_NAME = f"[0-9{LETTERS}_@][0-9{LETTERS}_@-]*(?:[.][0-9{LETTERS}_@-]+)*"
+_SCRIPT = "\u0590-\u06ff\u0900-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_NAME = f"[0-9{LETTERS}{_SCRIPT}_@][0-9{LETTERS}{_SCRIPT}_@-]*(?:[.][0-9{LETTERS}{_SCRIPT}_@-]+)*"
 _ROUTE = "(?:GET|POST|PUT|PATCH|DELETE|HEAD|route|endpoint) "
 _HOMES = "|".join(
     (
@@ -39,19 +40,28 @@ _HOMES = "|".join(
         "(?:^|\n)-",
         "(?:^|[^.])[.]{2}",
         "file:/{1,2}(?:localhost)?",
+        "(?:smb|afp|nfs|cifs|sftp)://[0-9A-Za-z._@:-]{1,60}",
         "vscode-remote://[0-9A-Za-z.+%_-]{1,40}",
         "://file",
         "[a-z]:/{2,3}",
         "(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{1,20}|cygdrive/[a-z]|[a-z]"
-        "|System/Volumes/Data|Volumes/[0-9A-Za-z_-]{1,20})",
+        "|System/Volumes/Data|Volumes/[0-9A-Za-z_ -]{1,24})",
     )
 )
 """What may stand before `/home` or `/Users`."""
+_GROUP = "(?:(?:staff|students?|faculty|users)[\\\\/]{1,2})?"
+"""A folder between that of all homes and a home."""
 _WINDOWS_HOME = (
     "(?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z]|[\\\\]{2,4}[0-9A-Za-z._-]{1,40})(?:[\\\\/]{1,8}|%5[Cc])"
-    "(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings)(?:[\\\\/]{1,8}|%5[Cc])"
+    "(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings|DOCUME~[0-9])(?:[\\\\/]{1,8}|%5[Cc])"
 )
-_NOBODYS = "Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings"
+_NOBODYS = (
+    "Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings|user|username|you|yourname|USERNAME"
+    "|runner|runneradmin|vsts|vsts_azpcontainer|circleci|travis|buildkite-agent|gitlab-runner|jenkins|ubuntu"
+    "|ec2-user|azureuser|vagrant|vscode|codespace|gitpod|jovyan|node|airflow|www-data|nonroot|appuser|app"
+    "|ContainerAdministrator|ContainerUser"
+)
+"""Folders beside homes, and accounts that a machine or an image comes with."""
 
 RULES = (
     Rule(
@@ -91,14 +101,27 @@ RULES = (
     ),
     Rule(
         "HOME_USER",
-        f"((?:{_HOMES})\\\\?/(?:home|Users)\\\\?/)({_NAME})()",
+        f"((?:{_HOMES})\\\\?/(?:home[0-9]?|Users)\\\\?/{_GROUP})((?:[A-Z][A-Z0-9-]{{1,14}}/)?{_NAME})()",
         examples=(
+            "/home/staff/‹jdoe›/x",
+            "/home2/‹jdoe›/x",
+            "/home/‹CORP/jdoe›/x",
+            "/Users/‹山田太郎›/x",
+            "/Volumes/Macintosh HD/Users/‹jdoe›/x",
+            "smb://nas.local/home/‹jdoe›/x",
             "open /home/‹jdoe›/x.py",
             "file:///Users/‹jo.doe›/x",
             "rm -rf /mnt/nas/home/‹jdoe›",
             "../home/‹jdoe›/x",
         ),
-        stays=("https://example.com/home/x", "/Users/Shared/x", "GET /home/jdoe", "/home/index.html"),
+        stays=(
+            "/home/runner/work/x",
+            "/Users/you/x",
+            "https://example.com/home/x",
+            "/Users/Shared/x",
+            "GET /home/jdoe",
+            "/home/index.html",
+        ),
         unless=(
             "(?:your|YOUR)[_-]",
             f"(?:(?:{_NOBODYS}|[0-9]+|[0-9a-f]{{8}}-[0-9a-f-]{{27}})$|.*[.](?:html?|php|aspx|jsp)$)",
@@ -113,12 +136,36 @@ RULES = (
     ),
     Rule(  # in names of folders of caches
         "HOME_USER",
-        "((?:/|^)(?:-(?:Users|home)-|_bazel_))([a-z][0-9A-Za-z]{1,30})()",
-        examples=("~/.claude/projects/-Users-‹jdoe›-work-api", "/var/tmp/_bazel_‹jdoe›/ab12"),
+        "((?:[/\\\\]|^)(?:-(?:Users|home)-|[A-Za-z]--Users-|_bazel_))([a-z][0-9A-Za-z]{1,30})()",
+        examples=(
+            "projects\\C--Users-‹jdoe›-x",
+            "~/.claude/projects/-Users-‹jdoe›-work-api",
+            "/var/tmp/_bazel_‹jdoe›/ab12",
+        ),
         stays=("a-Users-page", "/-Users-shared/x"),
         unless=(f"(?i:{_NOBODYS})$",),
     ),
-    Rule("HOME_USER", f"(%2[Ff](?:home|Users)%2[Ff])({_NAME})()", examples=("path=%2Fhome%2F‹jdoe›%2Fx",)),
+    Rule(
+        "HOME_USER",
+        f"(%(?:25)?2[Ff](?:home|Users)%(?:25)?2[Ff])({_NAME})()",
+        examples=("path=%2Fhome%2F‹jdoe›%2Fx", "x%252FUsers%252F‹jdoe›%252Fx"),
+        stays=("%2Fhome%2Frunner%2Fx",),
+        unless=(f"(?:{_NOBODYS})$",),
+    ),
+    Rule(  # shares of a network
+        "HOME_USER",
+        f"([\\\\]{{2,8}}[0-9A-Za-z._-]{{1,60}}[\\\\]{{1,4}}(?i:users|homes?|profiles)[$]?[\\\\]{{1,4}})({_NAME})()",
+        examples=("\\\\nas\\homes\\‹jdoe›\\x", "\\\\fs01\\users$\\‹jdoe›\\x"),
+        stays=("\\\\fs01\\profiles\\Default\\x",),
+        unless=(f"(?:{_NOBODYS})$",),
+    ),
+    Rule(
+        "HOME_USER",
+        f"(/(?:export|net|nfs|srv|storage|volume[0-9]{{1,2}})(?:/[0-9A-Za-z_-]{{1,20}})?/homes/)({_NAME})()",
+        examples=("rsync x nas:/volume1/homes/‹jdoe›/",),
+        stays=("https://example.com/homes/x",),
+        unless=(f"(?:{_NOBODYS})$",),
+    ),
     Rule(
         "HOME_USER",
         f"({_WINDOWS_HOME})({_NAME}(?: {_NAME}){{1,2}})([\\\\/])",
@@ -131,12 +178,19 @@ RULES = (
         f"({_WINDOWS_HOME})({_NAME})()",
         examples=("C:\\Users\\‹jdoe›",),
         stays=("D:\\Users\\Default\\x",),
-        unless=("(?:Public|Default|All)$", Unless(before="^[^0-9A-Za-z:]/.*")),
+        unless=(f"(?:{_NOBODYS}|All)$", Unless(before="^[^0-9A-Za-z:]/.*")),
     ),
     Rule(
         "HOME_USER",
-        f"((?:^|[ \"'=:({SEP}])~)([a-z][a-z0-9_-]{{2,31}})(/)",
+        f"((?:^|[ \"'`=:,({SEP}])~)([a-z][a-z0-9_.-]{{2,31}})(/)",
         examples=("ls ~‹jdoe›/x",),
         stays=("~/x", "a~b/c"),
+    ),
+    Rule(
+        "HOME_USER",
+        "((?:^|[^0-9A-Za-z])(?:cd|ls|pushd|du|find|cp|mv|rm|cat)(?: -[a-zA-Z]{1,4})? ~)"
+        "([a-z][a-z0-9_-]{2,31})([^0-9A-Za-z/_.-]|$)",
+        examples=("cd ~‹jdoe› && ls",),
+        stays=("cd ~", "it is ~ten"),
     ),
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import permutations
 
 from fl_assets.events.redaction import linear
-from fl_assets.events.redaction.blocks import CODE, STAND_IN
+from fl_assets.events.redaction.blocks import CODE, PROSE, STAND_IN
 from fl_assets.events.redaction.likelihood import SECRETS
 from fl_assets.events.redaction.named_secrets import KEY_OF, TOKEN_OF
 from fl_assets.events.redaction.rule import MASKED, Rule, any_case
@@ -38,13 +38,23 @@ _CODE_OF = any_case(
     "|item|booking|promo|discount|coupon|airport|sort|swift|tax|colour|color|department|project|source|qr|bar)"
 )
 _is_other = linear.searcher(
+    "(?:(?:^|[^A-Za-z])(?:user(?:name)?|host(?:name)?|port|db(?:_?name)?|database|schema|region)[\"']?[:=]"
+    "|(?:^|[^A-Za-z])passwd(?: -[a-zS])? )[\"']?$|"
     f"(?:{KEY_OF}[ _-]?[Kk]eys?|{TOKEN_OF}[ _-]?[Tt]okens?|{_CODE_OF}[ _-]?[Cc]odes?(?: is| was)?)"
     "[\"'`]?[ :=]{1,3}[\"'`]?$"
 )
 """Whether the word before a value is about keys, tokens and codes that are no secrets."""
 _find_masked = linear.finder(MASKED)
+_is_amount = linear.searcher(
+    "(?:ttl|timeout|expir[a-z]+|age|days|count|min|max|attempts)(?:_[a-z]{1,7})?[\"']?[ :=]{1,3}[0-9]+$"
+)
+"""Whether a value is a number of something about a secret."""
+_is_name = linear.searcher(
+    "[a-z](?:[Ss]ecret|-secret)(?:[-_]?(?:[Nn]ame|[Rr]ef))?[\"']?[ :=]{1,3}[\"']?[a-z0-9]+(?:-[a-z0-9]+)+$"
+)
+"""Whether a value is the name of a secret of a cluster."""
 _is_stand_in = linear.searcher(
-    f"(?s)^(?:{STAND_IN}|{CODE}|(?:[a-z]+|{any_case('oauth')}[0-9]?)(?:_[a-z]+)+$)"
+    f"(?s)^(?:{STAND_IN}|{CODE}|{PROSE}|(?:E|GPIO|TS|CS|PGRST)[0-9]{{1,5}}$|[$][0-9a-z]{{1,8}}[$][0-9]{{2}}[$]$|(?:[a-z]+|{any_case('oauth')}[0-9]?)(?:_[a-z]+)+$)"
 )
 _is_flag = linear.searcher("^-h?[pP][^-]")
 _to_quote = linear.finder("[\"'`\r\n]")
@@ -143,6 +153,9 @@ def _judged(candidates: Callable, least: float) -> Callable[[bytes, Spans], Iter
                     continue
                 start, end = _extent(text, start, end)
                 if _is_stand_in(text[start:end]) or _is_other(text[max(start - _LABEL, 0) : start]):
+                    continue
+                labelled = text[max(start - _LABEL, 0) : end]
+                if _is_amount(labelled) or _is_name(labelled):
                     continue
                 done = end
                 is_key = end - start >= _KEY_SHORTEST and "key" in kinds_near(words, place)
