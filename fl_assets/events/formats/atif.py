@@ -70,6 +70,8 @@ def _of_steps(
             yield from _of_step(step, when, session)
             if question and words:
                 question.answered(when, words)
+        elif step.get("source") not in ("user", "system"):
+            yield f"atif: a step has the source {step.get('source')!r:.60}"
     if question:
         yield question.turn(session)[1]
 

@@ -108,7 +108,7 @@ def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Event
         for record in records:
             try:
                 yield EventLine(line, orjson.dumps(error_record(record), option=orjson.OPT_UTC_Z))
-            except ValueError as error:
+            except (ValueError, orjson.JSONEncodeError) as error:
                 bad.append(str(error))
         if bad:
             yield RefusedLine(line, "bad_record", f"{len(bad)} of {len(records)} records: {bad[0]}", len(bad))

@@ -44,7 +44,7 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
 
 def _spans(
     session_id: str, messages: Iterable[tuple[int, int, dict[str, Any]]], *, is_asked_by_user: bool
-) -> Iterator[tuple[int, Span]]:
+) -> Iterator[tuple[int, Span | str]]:
     session = Session(session_id, "gemini-cli", {"session.id": session_id})
     question: UsersQuestion | None = None
     for line, when, message in messages:
@@ -62,6 +62,8 @@ def _spans(
                 yield line, _call(session, call, f"{key}-{number}", when, model)
             if question and text:
                 question.answered(when, text, model)
+        elif not isinstance(kind, str):
+            yield line, f"a message has the type {kind!r:.60}"
     if question:
         yield question.turn(session)
 

@@ -13,10 +13,10 @@ from typing import Any
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import words_of
-from fl_assets.events.formats.readers import span_reader
+from fl_assets.events.formats.readers import Found, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span
-from fl_assets.events.formats.times import iso_ns
+from fl_assets.events.formats.times import ns_or_none
 from fl_assets.events.formats.tool_results import failed_text
 from fl_assets.events.formats.values import as_object, first, objects_of, text_of
 
@@ -27,7 +27,7 @@ _ATTACHED = "attachment://"
 _MAX_DEPTH = 20
 
 
-def _of_log(log: Any) -> Iterator[Span | Evaluation | str]:
+def _of_log(log: Any) -> Iterator[Found]:
     about = as_object(as_object(log).get("eval"))
     samples = as_object(log).get("samples")
     if not isinstance(samples, list):
@@ -39,42 +39,40 @@ def _of_log(log: Any) -> Iterator[Span | Evaluation | str]:
             yield str(error)
 
 
-def _of_sample(sample: dict[str, Any], about: dict[str, Any]) -> Iterator[Span | Evaluation]:
-    created = iso_ns(about.get("created"), "created")
-    begun = iso_ns(sample.get("started_at"), "started_at")
-    ended = iso_ns(sample.get("completed_at"), "completed_at") or created
+def _of_sample(sample: dict[str, Any], about: dict[str, Any]) -> Iterator[Found]:
+    created = ns_or_none(about.get("created"))
+    begun = ns_or_none(sample.get("started_at"))
+    ended = ns_or_none(sample.get("completed_at")) or created
     trace = f"{about.get('run_id') or about.get('eval_id')}:{sample.get('id')}:{sample.get('epoch')}"
     values = {"session.id": str(sample.get("uuid") or trace), "gen_ai.request.model": about.get("model")}
     session = Session(trace, str(about.get("task") or "inspect"), values)
     messages = objects_of(sample.get("messages"))
     said = [words_of(one.get("content")) for one in messages if one.get("role") == "assistant"]
-    limit = as_object(sample.get("limit"))
-    error = f"{limit.get('type')} limit of {limit.get('limit')} reached" if limit else ""
-    error = failed_text(sample["error"]) if sample.get("error") else error
-    yield session.span(
-        "sample",
-        "invoke_agent",
-        "sample",
-        (begun, ended),
-        error,
-        status="error" if error else "ok",
-        more={
-            "gen_ai.agent.name": about.get("task"),
-            "input.value": sample.get("input"),
-            "output.value": said[-1] if said else "",
-        },
-    )
+    more = {
+        "gen_ai.agent.name": about.get("task"),
+        "input.value": sample.get("input"),
+        "output.value": said[-1] if said else "",
+    }
+    yield or_reason(_whole, session, sample, (begun, ended), more)
     for scorer, score in as_object(sample.get("scores")).items():
-        yield _score(session, str(scorer), as_object(score), ended)
+        yield or_reason(_score, session, str(scorer), as_object(score), ended)
     events = [event for event in objects_of(sample.get("events")) if event.get("event") in ("tool", "model")]
     attached = as_object(sample.get("attachments"))
     for number, event in enumerate(events):
         event = {**event, "arguments": _unpacked(event.get("arguments"), attached)}
         of_event = _tool_event if event["event"] == "tool" else _model_event
-        times = (iso_ns(event.get("timestamp"), "timestamp"), iso_ns(event.get("completed"), "completed"))
-        yield of_event(session, event, number, times)
+        times = (ns_or_none(event.get("timestamp")), ns_or_none(event.get("completed")))
+        yield or_reason(of_event, session, event, number, times)
     if not events:
         yield from _in_messages(session, messages, ended)
+
+
+def _whole(session: Session, sample: dict[str, Any], times: tuple[int, int], more: dict[str, Any]) -> Span:
+    limit = as_object(sample.get("limit"))
+    error = f"{limit.get('type')} limit of {limit.get('limit')} reached" if limit else ""
+    error = failed_text(sample["error"]) if sample.get("error") else error
+    status = "error" if error else "ok"
+    return session.span("sample", "invoke_agent", "sample", times, error, status=status, more=more)
 
 
 def _score(session: Session, scorer: str, score: dict[str, Any], when: int) -> Evaluation:
@@ -94,7 +92,7 @@ def _score(session: Session, scorer: str, score: dict[str, Any], when: int) -> E
     )
 
 
-def _in_messages(session: Session, messages: list[dict[str, Any]], when: int) -> Iterator[Span]:
+def _in_messages(session: Session, messages: list[dict[str, Any]], when: int) -> Iterator[Found]:
     """Yield the tool calls in the messages of a log without events."""
     called = (call for message in messages for call in objects_of(message.get("tool_calls")))
     calls = {str(call.get("id")): call for call in called}
@@ -102,7 +100,8 @@ def _in_messages(session: Session, messages: list[dict[str, Any]], when: int) ->
         if message.get("role") == "tool":
             key = message.get("tool_call_id")
             arguments = calls.get(str(key), {}).get("arguments")
-            yield _tool_event(session, {**message, "id": key, "arguments": arguments}, number, (0, when))
+            event = {**message, "id": key, "arguments": arguments}
+            yield or_reason(_tool_event, session, event, number, (0, when))
 
 
 def _unpacked(arguments: Any, attached: dict[str, Any], depth: int = 0) -> Any:

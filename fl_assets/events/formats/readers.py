@@ -9,7 +9,7 @@ from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Lines, Read, RefusedL
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.times import NoTimesError
 from fl_assets.events.formats.traces import events_of
-from fl_assets.events.formats.values import as_list, as_object, objects_of
+from fl_assets.events.formats.values import as_list, as_object, bounded, objects_of
 
 
 class NotUsed(NamedTuple):
@@ -77,7 +77,7 @@ def values_in(value: Any, pages: str = "") -> list[Any]:
         if inner or isinstance(one, list):
             held += reversed(inner)
         else:
-            found.append(one)
+            found.append(bounded(one))
     return found
 
 

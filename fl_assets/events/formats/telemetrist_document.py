@@ -33,7 +33,11 @@ def read(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Event
         else:
             line, value = record
             entries: list[Any] = value if isinstance(value, list) else [value]
-            yield from (EventLine(line, orjson.dumps(entry)) for entry in entries)
+            for entry in entries:
+                try:
+                    yield EventLine(line, orjson.dumps(entry))
+                except orjson.JSONEncodeError as error:
+                    yield RefusedLine(line, "bad_record", f"an event cannot be read: {error}")
 
 
 FORMAT = Format("telemetrist_document", "Native events as a JSON list, or pretty-printed.", _matches, read)

@@ -32,7 +32,10 @@ def iso_ns(value: Any, field: str = "time") -> int:
     try:
         when = datetime.fromisoformat(value)
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
-        return max(0, (when - _EPOCH) // timedelta(microseconds=1) * 1000)
+        since = max(0, (when - _EPOCH) // timedelta(microseconds=1) * 1000)
+        if since > MAX_NS:  # in UTC
+            raise OverflowError
+        return since
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{field} is {value!r:.60}, must be an ISO 8601 time") from error
 

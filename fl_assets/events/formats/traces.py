@@ -145,29 +145,35 @@ def events_of(
     early = _Early(options)
     spans_held = bytes_held = 0
     turns: list[Turn] = []
-    for entry in spans:
-        if isinstance(entry, RefusedLine):
-            yield entry
-            continue
-        line, span = entry
-        if early.holds(span):
-            continue
-        trace = held.setdefault(span.trace_id, _Trace(options))
-        held.move_to_end(span.trace_id)
-        spans_held += isinstance(span, Span) and span.span_id not in trace.places
-        size = trace.size
-        yield from trace.add(line, span)
-        bytes_held += trace.size - size
-        while held and (spans_held > MAX_HELD_SPANS or bytes_held > MAX_HELD_BYTES):
-            _, oldest = held.popitem(last=False)
-            spans_held, bytes_held = spans_held - len(oldest.places), bytes_held - oldest.size
-            yield from oldest.settled()
-            yield from (turn.event() for turn in one_per_question(oldest.settled_turns()))
+    failure: Exception | None = None
+    try:
+        for entry in spans:
+            if isinstance(entry, RefusedLine):
+                yield entry
+                continue
+            line, span = entry
+            if early.holds(span):
+                continue
+            trace = held.setdefault(span.trace_id, _Trace(options))
+            held.move_to_end(span.trace_id)
+            spans_held += isinstance(span, Span) and span.span_id not in trace.places
+            size = trace.size
+            yield from trace.add(line, span)
+            bytes_held += trace.size - size
+            while held and (spans_held > MAX_HELD_SPANS or bytes_held > MAX_HELD_BYTES):
+                _, oldest = held.popitem(last=False)
+                spans_held, bytes_held = spans_held - len(oldest.places), bytes_held - oldest.size
+                yield from oldest.settled()
+                yield from (turn.event() for turn in one_per_question(oldest.settled_turns()))
+    except Exception as error:  # what is held by then is not lost with it
+        failure = error
     for trace in held.values():
         yield from trace.settled()
         turns += trace.settled_turns()
     yield from (turn.event() for turn in one_per_question(turns))
     yield from early.refused()
+    if failure:
+        raise failure
 
 
 class _Early:

@@ -11,6 +11,7 @@ from fl_assets.events.mend import mended
 
 _MAX_MENDED = 1024 * 1024
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_MAX_DEPTH = 100
 _TOO_DEEP = "(nested too deep)"
 
 
@@ -24,6 +25,30 @@ def as_object(value: Any) -> dict[str, Any]:
     if isinstance(value, str) and value.lstrip()[:1] == "{":
         value = decoded(value)
     return value if isinstance(value, dict) else {}
+
+
+def bounded(value: Any) -> Any:
+    """Return a value with what is nested too deep, or is no number or character of JSON, replaced.
+
+    `orjson` reads 1024 levels and writes 254; Python's `repr` fails in between.
+    """
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return _cut(value, _MAX_DEPTH)
+    return value
+
+
+def _cut(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    if isinstance(value, dict | list) and not depth:
+        return _TOO_DEEP
+    if isinstance(value, dict):
+        return {_cut(key, 0): _cut(one, depth - 1) for key, one in value.items()}
+    return [_cut(one, depth - 1) for one in value] if isinstance(value, list) else value
 
 
 def as_list(value: Any) -> list[Any]:
@@ -58,12 +83,16 @@ def decoded(value: Any) -> Any:
         if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "[", '"'}:
             return value
         try:
-            value = orjson.loads(value)
+            value = bounded(orjson.loads(value)) if _may_be_deep(value) else orjson.loads(value)
         except orjson.JSONDecodeError:
             if (found := _mended(value)) is None:
                 return value
             value = found
     return value
+
+
+def _may_be_deep(text: str) -> bool:
+    return text.count("{") + text.count("[") > _MAX_DEPTH
 
 
 def _mended(text: str) -> Any:
@@ -93,8 +122,8 @@ def text_of(value: Any, option: int = 0) -> str:
         return value or ""
     try:
         return orjson.dumps(value, default=str, option=option).decode()
-    except orjson.JSONEncodeError:  # it writes 254 levels, and reads 1024
-        return _TOO_DEEP
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_cut(value, _MAX_DEPTH), default=str, option=option).decode()
 
 
 def required_text(value: Any, field: str) -> str:

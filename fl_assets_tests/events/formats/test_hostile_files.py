@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import orjson
 import pytest
@@ -221,6 +221,25 @@ def test_lists_in_lists_are_their_entries_at_any_depth(depth):
     line = b"[" * depth + orjson.dumps(OTLP_SPAN) + b"]" * depth
     entry = next(entry for entry in FORMATS if entry.name == "otlp")
     assert [type(result).__name__ for result in entry.read([(1, line)])] == ["EventLine"]
+
+
+def each_replaced(value: object, other: object) -> Iterator[object]:
+    """Yield a document once for each of its places, with another value there."""
+    yield other
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        for inner in each_replaced(value[key], other):
+            copied = value.copy()
+            copied[key] = inner
+            yield copied
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, *OF_LINES])
+def test_a_value_nested_too_deep_breaks_no_reader_wherever_it_is(name):
+    (found,) = [entry for entry in FORMATS if entry.name == name]
+    deep = b"[" * 900 + b"]" * 900
+    for document in OF_LINES.get(name) or [DOCUMENTS[name]]:
+        for changed in each_replaced(document, "DEEP"):
+            list(found.read([(1, orjson.dumps(changed).replace(b'"DEEP"', deep))]))
 
 
 LONG = 200_000

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 
 import orjson
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fl_assets.events.formats import conventions, messages, otlp
 from fl_assets.events.formats import traces as traces_module
 from fl_assets.events.formats.seam import EventLine, RefusedLine
+from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import _snake
 
 TRACE, ROOT, STEP, TOOL = (
@@ -961,6 +962,17 @@ def test_a_tool_of_claude_code_that_says_itself_that_it_failed_has_failed():
     (event,) = events(run(request(tool, of_claude_code(3, "tool.execution", f"{1:016x}"))))
     call = event["execution_trace"]
     assert (call["success"], call["error"]) == (False, "no such file")
+
+
+def test_what_is_held_is_not_lost_where_a_reader_breaks():
+    def spans() -> Iterator[tuple[int, Span]]:
+        yield 1, Span("t", "s", "", "step", START, END, "error", "no seats")
+        raise TypeError("nobody foresaw this")
+
+    found = traces_module.events_of(spans())
+    assert orjson.loads(next(found).data)["execution_trace"]["error"] == "no seats"
+    with pytest.raises(TypeError, match="nobody"):
+        next(found)
 
 
 def test_memory_held_for_log_records_without_a_text_is_bounded(monkeypatch):

@@ -1,5 +1,7 @@
 """What is read of each producer's file: calls, failures, turns and sessions, counted by hand."""
 
+import re
+
 import orjson
 import pytest
 
@@ -158,6 +160,28 @@ def test_an_inspect_log_has_long_arguments_beside_its_events_and_a_tool_that_bro
     assert (call["success"], call["error"]) == (False, "failed")
 
 
+LATE = "9999-12-31T23:59:59.999999-23:59"
+"""A time that is of the year 10000 in UTC."""
+
+
+@pytest.mark.parametrize("name", ["claude_code", "codex", "gemini_cli", "atif"])
+def test_a_time_after_all_others_costs_the_events_at_that_time(name):
+    text = file_of(OF_LINES[name])
+    last = max(re.findall(rb'"(2026-[^"]*)"', text))
+    _, events, refused = rows("x", text.replace(last, LATE.encode()))
+    assert len(events) >= len(rows("x", text)[1]) - 1
+    assert "9999-12-31" in refused[0].detail
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"), [("gemini_cli", "type", "gemini"), ("atif", "source", "agent")]
+)
+def test_an_entry_of_no_type_is_refused(name, key, value):
+    text = file_of(OF_LINES[name])
+    changed = text.replace(f'"{key}":"{value}"'.encode(), f'"{key}":7'.encode())
+    assert sum(one.events for one in rows("x", changed)[2]) == changed.count(f'"{key}":7'.encode())
+
+
 def test_a_line_that_is_no_object_is_named_as_json_does():
     (refused,) = rows("x", file_of([*CLAUDE_CODE, 7]))[2]
     assert refused.detail == "1 of 1 lines: a line is a JSON number, must be an object"
@@ -190,6 +214,20 @@ def test_what_a_resumed_session_copies_under_an_id_of_its_own_are_the_same_event
         for lines in (CLAUDE_CODE, [{**line, "sessionId": "s2"} for line in CLAUDE_CODE])
     )
     assert first == copy
+
+
+def test_a_time_of_an_inspect_log_that_is_none_costs_what_has_no_other():
+    (sample,) = INSPECT["samples"]
+    log = {
+        **INSPECT,
+        "eval": {**INSPECT["eval"], "created": "soon"},
+        "samples": [{**sample, "completed_at": 7}],
+    }
+    before, (_, events, refused) = rows("x", orjson.dumps(INSPECT))[1], rows("x", orjson.dumps(log))
+    of_sample = {event["event_id"] for event in before if ":sample" in event["event_id"]}
+    found = {event["event_id"] for event in events}
+    assert found >= {event["event_id"] for event in before} - of_sample
+    assert sum(one.events for one in refused) <= 2
 
 
 @pytest.mark.parametrize(
