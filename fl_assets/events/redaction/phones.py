@@ -16,20 +16,24 @@ _LONG_WORDS = any_case(
     "phones?|telephones?|telefon|teléfono|telefono|telemóvel|téléphone|telefone|telefoon|mobile|móvil|mobil|cellphone"
     "|whatsapp|hotline|handy|natel|cellulare|celular|puhelin|τηλέφωνο|mobilszám|msisdn"
     "|phone[_ -]?(?:number|no)|rufnummer|телефон|sđt|điện thoại|telepon"
-    "|mobiel|número de contacto|número de contato|numéro de contact"
+    "|nomor hp|no hp|nomor wa|ponsel|mobiel|número de contacto|número de contato|numéro de contact"
 )
 _UNCASED_WORDS = (
-    "电话|電話|手机|手機|携帯|連絡先|座机|座機|固话|전화|휴대폰|핸드폰|연락처"
+    "回电|致电|拨打|电话|電話|手机|手機|携帯|連絡先|座机|座機|固话|전화|휴대폰|핸드폰|연락처"
     "|هاتف|جوال|موبايل|موبایل|تلفن"
     "|تليفون|تلفون|טלפון|נייד"
     "|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์"
 )
 _PHONE_WORD = (
     f"(?:(?:(?:{_LONG_WORDS})|{_UNCASED_WORDS}|(?:[Тт]ел|[Мм]об|[Ττ]ηλ|[Κκ]ιν)[.:]){_WORD_GAP}"
-    f"|{any_case('(?:tel|tél|fax|sms|mob|ph|puh|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|kom)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
+    f"|{any_case('(?:tel|tél|fax|sms|mob|ph|puh|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|cel|fixe|kom)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
 )
 """A word for a telephone and what may stand between it and the number; after a short word no small letter
 does: `Bestellung` is no telephone."""
+_NO_TELEPHONE = any_case(
+    "(?:counts?|total|users|batch|queue|sku|viewport|screen|ticket|quota|column|version|size|tip|build|index)"
+)
+"""Words that, right before a number, make it one of something about telephones."""
 _CALL_WORD = any_case(
     "(?:call|dial|text|contact|ring|reach|cell|callback"
     "|(?:my|your|his|her|their|our|this|contact|emergency|direct|office|home|work|cell|best) "
@@ -126,16 +130,24 @@ RULES = (
             "phone: ‹5551234567› Europe",
             "teléfono ‹5551234567›",
             "puh. ‹040 6129530›",
+            "cel. ‹81 8123 4567›",
+            "fixe ‹0142685300›",
             "tel‹5551234567›",
         ),
         stays=(
             "phone_id 5551234567",
+            "phone_count: 3456789",
+            "phone SKU 0123456789",
+            "mobile users: 1250000",
+            "GET /phones/0123456789",
             "mobile data: 4177290 bytes",
             "Could you tell me where the order SO-3889700 is?",
         ),
         unless=(
             f"(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})$",
             Unless(before="(?:[_ ][Ii][Dd]|[a-z]Id)[^A-Za-z]*"),
+            Unless(before=f".*[^A-Za-z]{_NO_TELEPHONE}[^A-Za-z]{{1,4}}$"),
+            Unless(before="(?:.*[^A-Za-z])?[Pp]hones?/"),
             Unless(before="^<PHONE>.*"),
         ),
         alone=True,

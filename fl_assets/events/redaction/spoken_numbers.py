@@ -27,11 +27,12 @@ _is_other = linear.fully(
 """An address and a number of social security, which other rules mask; a number that stands for any, a
 fraction, characters by number."""
 _OTHER = any_case(
-    "(?:id|function|order|ticket|invoice|account|serial|tracking|reference|ref|case|line|row|step|epoch)"
+    "(?:id|function|order|ticket|invoice|account|serial|tracking|reference|ref|case|row|step|epoch"
+    "|isbn|counts?|total|users|batch|queue|sku|viewport|screen|quota|column|version|size)"
 )
 _is_of_other = linear.searcher(f"(?:^|[^A-Za-z]){_OTHER}[.]?[\"']?[ :=#]{{1,3}}[\"']?$")
 """Whether the word right before a number says of what else it is."""
-_is_counted = linear.searcher(f"^ {UNIT}")
+_is_counted = linear.searcher(f"^ (?:{UNIT}|(?:calls|edges|nulls|records|per) )")
 _LABEL, _COUNTED = 16, 12
 _is_sign = linear.searcher(NUMBER_SIGN)
 _masked = re.compile(f"<?{MASKED[1:]}".encode())
@@ -84,6 +85,8 @@ RULES = (
             "calling function 0012345678",
             "Contact ID: 0031234567",
             "called 12345678 times",
+            "0123456 calls dropped",
+            "sms quota 1000000 per day",
         ),
         judge=_judge,
     ),
