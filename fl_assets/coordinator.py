@@ -248,12 +248,9 @@ class FederatedLearningCoordinator:
         return self._result(CycleLog.cycle_id(run_id, day))
 
     def _result(self, cycle_id: str) -> LearningCycleResult | None:
-        rows = self.workspace.warehouse.rows(
-            "select * from learning_cycles where cycle_id = $id", {"id": cycle_id}
-        )
-        if not rows:
+        row = self.workspace.cycles.of(cycle_id)
+        if row is None:
             return None
-        row = rows[0]
         times = {
             name: row[name].replace(tzinfo=UTC) if row[name] else None for name in ("start_time", "end_time")
         }

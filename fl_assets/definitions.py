@@ -3,18 +3,7 @@
 import dagster as dg
 
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.defs.assets import (
-    adapters,
-    cycles,
-    nodes,
-    patterns,
-    playbooks,
-    report,
-    retention,
-    sources,
-    telemetry,
-    updates,
-)
+from fl_assets.defs import assets
 from fl_assets.defs.automation import (
     apply_updates_job,
     approved_updates,
@@ -30,16 +19,8 @@ from fl_assets.defs.resources import resources
 def build(settings: FederatedLearningConfig | None = None) -> dg.Definitions:
     """Return the definitions, by default with the settings of the environment."""
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(
-            [sources, telemetry, nodes, patterns, playbooks, adapters, updates, cycles, report, retention]
-        ),
-        asset_checks=[
-            *CHECKS,
-            adapters.adapter_freshness,
-            nodes.every_node_reports,
-            nodes.summaries_are_taken,
-            sources.sources_answer,
-        ],
+        assets=dg.load_assets_from_package_module(assets),
+        asset_checks=[*CHECKS, *dg.load_asset_checks_from_package_module(assets)],
         jobs=[learning_cycle_job, apply_updates_job],
         schedules=[cycle_schedule(settings or FederatedLearningConfig.from_env())],
         sensors=[minimum_events_reached, approved_updates, record_failed_cycles],

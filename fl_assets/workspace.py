@@ -14,7 +14,6 @@ from fl_assets.federation.intake import Intake
 from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.infra.first_day import remember
 from fl_assets.infra.lake import Lake
-from fl_assets.infra.open_lake import open_lake
 from fl_assets.infra.result_files import Rebuilt
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.store import PatternStore
@@ -45,13 +44,13 @@ class Workspace:
         is_spark = self.settings.engine == "spark"
         return SparkEngine(self.settings, launch=self._launch) if is_spark else SummingEngine(self.settings)
 
-    @cached_property
+    @property
     def lake(self) -> Lake:
-        return open_lake(self.settings)
+        return self.engine.lake
 
-    @cached_property
+    @property
     def index(self) -> TelemetryIndex:
-        return TelemetryIndex(self.settings)
+        return self.engine.index
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -91,17 +90,15 @@ class Workspace:
 
     @cached_property
     def sums(self) -> SumsStore:
-        usable = self.gate.usable_days
-        return SumsStore(self.warehouse, self.lake, self.engine, self.summaries, usable_days=usable)
+        return SumsStore(self.warehouse, self.engine, self.summaries, self.gate.usable_days)
 
     @cached_property
     def patterns(self) -> PatternStore:
-        connect, days = self.engine.connect, self.settings.max_window_days
-        return PatternStore(self.warehouse, self.lake, connect, self.summaries, max_window_days=days)
+        return PatternStore(self.warehouse, self.engine, self.summaries)
 
     @cached_property
     def recounter(self) -> Recounter:
-        return Recounter(self.warehouse, self.lake, self.engine.connect, self.summaries)
+        return Recounter(self.warehouse, self.engine, self.summaries)
 
     @cached_property
     def playbooks(self) -> PlaybookStore:
@@ -109,8 +106,8 @@ class Workspace:
 
     @cached_property
     def gate(self) -> Gate:
-        recount = self.recounter.recount
-        return Gate(self.settings, self.lake, self.warehouse, lambda: self.days, self.playbooks, recount)
+        days, recounter = (lambda: self.days), self.recounter
+        return Gate(self.settings, self.lake, self.warehouse, days, self.playbooks, recounter)
 
     @cached_property
     def adapters(self) -> AdapterStore:
@@ -131,7 +128,7 @@ class Workspace:
             adapters=self.adapters,
             update_policy=load_policy(path),
             configs=ConfigFiles(path.parent, data / "configs") if path else None,
-            ends=EndStore(data / "updates" / "ends", self.lake, self.engine.connect),
+            ends=EndStore(data / "updates" / "ends", self.engine),
         )
 
     @cached_property
@@ -144,6 +141,4 @@ class Workspace:
 
     @cached_property
     def report(self) -> ReportReader:
-        return ReportReader(
-            self.settings, self.warehouse, self.lake, self.engine, self.summaries, self.days, self.index
-        )
+        return ReportReader(self.warehouse, self.engine, self.summaries, self.days)

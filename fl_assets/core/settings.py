@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
@@ -80,6 +88,9 @@ def plain_url(value: str) -> str:
             "must be a URL that starts with https:// or http:// and holds no user, password or query"
         )
     return value.rstrip("/")
+
+
+PlainUrl = Annotated[str, AfterValidator(plain_url)]
 
 
 class FederatedLearningConfig(BaseSettings):
@@ -175,7 +186,7 @@ class FederatedLearningConfig(BaseSettings):
     # Adapters
     trace_url: str = ""
     """Link to a trace in your tracing tool, with `{trace_id}` for the id."""
-    writer_url: str = ""
+    writer_url: PlainUrl = ""
     """OpenAI-compatible server, such as `http://localhost:11434/v1`, whose model writes a title and
     explanation beside each exported playbook (docs/hand-off.md); empty for none."""
     writer_model: str = ""
@@ -184,7 +195,7 @@ class FederatedLearningConfig(BaseSettings):
     """Key of that server (a secret, read from the environment and never shown)."""
     adapter_repos: Words = ()
     """Hub repositories of adapters, comma-separated: `org/name` or `org/name@revision`."""
-    adapter_url: str = ""
+    adapter_url: PlainUrl = ""
     """Server with a plain list of adapters at `<url>/list`."""
     adapter_hosts: Words = ()
     """Further hosts that downloads may be redirected to, e.g. `*.cdn.example`."""
@@ -209,7 +220,7 @@ class FederatedLearningConfig(BaseSettings):
     """Largest adapter that is downloaded, bytes."""
     keep_versions: int = Field(3, ge=2)
     """Installed versions kept of each adapter, always the one in use and the one before it."""
-    vllm_url: str = ""
+    vllm_url: PlainUrl = ""
     """vLLM server that an adapter is loaded into when it is switched to."""
     # Federation: a node that sends summaries, and the coordinator that takes them
     node_id: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$")
@@ -266,11 +277,6 @@ class FederatedLearningConfig(BaseSettings):
                 "DuckDB and Dagster's SQLite take for options and escapes"
             )
         return value
-
-    @field_validator("adapter_url", "vllm_url", "writer_url")
-    @classmethod
-    def _server_is_a_plain_url(cls, value: str) -> str:
-        return plain_url(value)
 
     @field_validator("alert_webhook")
     @classmethod

@@ -9,6 +9,9 @@ from fl_assets.core.models import CycleStatus
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.warehouse import Warehouse
 
+_COUNTS = ("improvements_generated", "adapters_updated", "configs_updated", "updates_rolled_back",
+    "updates_held")  # fmt: skip
+
 
 class CycleLog:
     """Rows of `learning_cycles`, one per run and day."""
@@ -19,61 +22,48 @@ class CycleLog:
 
     def begin(self, run_id: str, window: Window) -> None:
         """Open the row of a run's day; rows that a killed process left open are closed as failed."""
-        now = self._naive_now()
-        for row in self._warehouse.rows(
-            "select * from learning_cycles where event_date = $day and status = 'running'",
-            {"day": window.day},
-        ):
-            if row["cycle_id"] != self.cycle_id(run_id, window.day):
-                self._warehouse.upsert(
-                    "learning_cycles",
-                    row
-                    | {
-                        "status": "failed",
-                        "end_time": now,
-                        "reason": "its process ended before the cycle did",
-                    },
-                )
+        now, cycle_id = self._naive_now(), self.cycle_id(run_id, window.day)
+        others = """select * from learning_cycles
+            where event_date = $day and status = 'running' and cycle_id <> $id"""
+        ended = {"status": "failed", "end_time": now, "reason": "its process ended before the cycle did"}
+        for row in self._warehouse.rows(others, {"day": window.day, "id": cycle_id}):
+            self._warehouse.upsert("learning_cycles", row | ended)
         row = {
             "event_date": window.day,
-            "cycle_id": self.cycle_id(run_id, window.day),
+            "cycle_id": cycle_id,
             "start_time": now,
             "end_time": None,
             "status": "running",
             "reason": "",
             "window_days": len(window.days),
             "events_processed": window.events,
-            "improvements_generated": 0,
-            "adapters_updated": 0,
-            "configs_updated": 0,
-            "updates_rolled_back": 0,
-            "updates_held": 0,
         }
-        self._warehouse.upsert("learning_cycles", row)
+        self._warehouse.upsert("learning_cycles", row | dict.fromkeys(_COUNTS, 0))
+
+    def of(self, cycle_id: str) -> dict[str, Any] | None:
+        """Return the row of a cycle; None where it was never begun."""
+        rows = self._warehouse.rows("select * from learning_cycles where cycle_id = $id", {"id": cycle_id})
+        return rows[0] if rows else None
 
     def finish(
         self, run_id: str, day: date, status: CycleStatus, reason: str, **counts: int
     ) -> dict[str, Any] | None:
         """Close the row of a run's day and return it; None where the run opened none."""
-        rows = self._warehouse.rows(
-            "select * from learning_cycles where cycle_id = $id", {"id": self.cycle_id(run_id, day)}
-        )
-        if not rows:
+        row = self.of(self.cycle_id(run_id, day))
+        if row is None:
             return None
-        row = rows[0] | {"status": status, "reason": reason, "end_time": self._naive_now(), **counts}
+        row |= {"status": status, "reason": reason, "end_time": self._naive_now(), **counts}
         self._warehouse.upsert("learning_cycles", row)
         return row
 
     def fail_open(self, run_id: str, reason: str) -> list[date]:
         """Close as failed the rows that a run left open; return their days."""
-        rows = self._warehouse.rows(
-            "select event_date from learning_cycles where starts_with(cycle_id, $run || '/') and status "
-            "= 'running'",
-            {"run": run_id},
-        )
-        for row in rows:
-            self.finish(run_id, row["event_date"], "failed", reason)
-        return sorted(row["event_date"] for row in rows)
+        running = """select event_date from learning_cycles
+            where starts_with(cycle_id, $run || '/') and status = 'running' order by event_date"""
+        days = [row["event_date"] for row in self._warehouse.rows(running, {"run": run_id})]
+        for day in days:
+            self.finish(run_id, day, "failed", reason)
+        return days
 
     @staticmethod
     def cycle_id(run_id: str, day: date) -> str:

@@ -3,16 +3,16 @@
 What goes here: the history of a day, what error records suspect. What does not: the analysis (`analysis.py`).
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import duckdb
 import pandas as pd
 
 from fl_assets.core.cycles import Window
-from fl_assets.infra.lake import Lake
+from fl_assets.events.engine import DuckDBEngine
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.analysis import Analysis, History
 from fl_assets.patterns.cases import Case, cases
@@ -97,39 +97,23 @@ def left_out(warehouse: Warehouse, day: date) -> dict[str, int]:
     return row
 
 
+@dataclass(frozen=True)
 class PatternStore:
-    """Reads what the patterns of a day are made from, and replaces them.
+    """Reads what the patterns of a day are made from, and replaces them."""
 
-    Args:
-        warehouse: Sums by day, and the patterns.
-        lake: Error records and traces.
-        connect: Gives a DuckDB that reaches the lake.
-        summaries: Which nodes sent summaries.
-        max_window_days: Days of the longest window.
-    """
-
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        lake: Lake,
-        connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]],
-        summaries: Summaries,
-        *,
-        max_window_days: int,
-    ) -> None:
-        self._warehouse = warehouse
-        self._lake = lake
-        self._connect = connect
-        self._summaries = summaries
-        self._max_window_days = max_window_days
+    warehouse: Warehouse
+    """Sums by day, and the patterns."""
+    engine: DuckDBEngine
+    summaries: Summaries
+    """Which nodes sent summaries."""
 
     def history(self, day: date) -> History:
         """Return the sums known by the end of `day`."""
         first = day - timedelta(days=READ_DAYS - 1)
         since = {"day": day, "from_day": first}
-        recent = since | {"window": day - timedelta(days=self._max_window_days - 1)}
+        recent = since | {"window": day - timedelta(days=self.engine.settings.max_window_days - 1)}
         incidents = {"incidents": day - timedelta(days=INCIDENT_DAYS - 1)}
-        most, read = {"most": MAX_MESSAGES}, self._warehouse.read
+        most, read = {"most": MAX_MESSAGES}, self.warehouse.read
         return History(
             messages=read(_MESSAGES, since | most),
             signatures=read(_SIGNATURES, recent | incidents | most),
@@ -140,13 +124,13 @@ class PatternStore:
 
     def left_out(self, day: date) -> dict[str, int]:
         """Return the messages, and their failures, that are too many for `history` to hold."""
-        return left_out(self._warehouse, day)
+        return left_out(self.warehouse, day)
 
     def replace(self, day: date, found: Analysis) -> int:
         """Replace the day's patterns and their members; return how many patterns there are."""
-        self._warehouse.replace("failure_families", day, found.families)
-        self._warehouse.replace("pattern_members", day, found.members)
-        return self._warehouse.replace("failure_patterns", day, found.patterns)
+        self.warehouse.replace("failure_families", day, found.families)
+        self.warehouse.replace("pattern_members", day, found.members)
+        return self.warehouse.replace("failure_patterns", day, found.patterns)
 
     def suspects(self, days: Iterable[date]) -> Mapping[str, list[str]]:
         """Return the prompts, configs and tools that error records suspect, by message id, most named first.
@@ -155,11 +139,11 @@ class PatternStore:
         nothing.
         """
         chosen = list(days)
-        records, traces = (self._paths(name, chosen) for name in ("error_records", "raw_traces"))
+        records, traces = (self.engine.lake.paths(name, chosen) for name in ("error_records", "raw_traces"))
         found: dict[str, list[str]] = {}
         if not records or not traces:
             return found
-        with self._connect() as connection:
+        with self.engine.connect() as connection:
             connection.read_parquet(records, union_by_name=True).create_view("fl_records")
             connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
             connection.execute(_EXPLAINED)
@@ -170,7 +154,7 @@ class PatternStore:
 
     def knowledge(self, day: date, window: Window, min_nodes: int) -> Knowledge:
         """Return the consequences, contrasts, cures and examples of a window's failures."""
-        judged = self._paths("evaluations", window.days)
+        judged = self.engine.lake.paths("evaluations", window.days)
         with self._calls(day, window) as (connection, family_of):
             if not family_of:
                 return NOTHING_KNOWN
@@ -196,19 +180,14 @@ class PatternStore:
     @contextmanager
     def _calls(self, day: date, window: Window) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, str]]]:
         """Open a view `fl_traces` of a window's calls; give each message's family, none without calls."""
-        rows = self._warehouse.rows(_FAMILIES, {"day": day})
-        traces = self._paths("raw_traces", window.days)
-        with self._connect() as connection:
+        rows = self.warehouse.rows(_FAMILIES, {"day": day})
+        traces = self.engine.lake.paths("raw_traces", window.days)
+        with self.engine.connect() as connection:
             if traces:
                 connection.read_parquet(traces, hive_partitioning=False).create_view("fl_traces")
             yield connection, {row["message_id"]: row["family_id"] for row in rows} if traces else {}
 
-    def _paths(self, table: str, days: Iterable[date]) -> list[str]:
-        return [os.fspath(path.resolve()) for path in self._lake.files(table, days)]
-
     def _summarised(self, first: date, last: date) -> pd.DataFrame:
-        days = [day for day in self._lake.days("node_summaries") if first <= day <= last]
-        nodes = [
-            (day, node, row["noise"]) for day in days for node, row in self._summaries.nodes(day).items()
-        ]
+        days = [day for day in self.engine.lake.days("node_summaries") if first <= day <= last]
+        nodes = [(day, node, row["noise"]) for day in days for node, row in self.summaries.nodes(day).items()]
         return pd.DataFrame(nodes, columns=["event_date", "node_id", "noise"])

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from fl_assets.core.cycles import Window
@@ -25,7 +26,7 @@ from fl_assets.infra.warehouse import Warehouse, in_batches
 from fl_assets.playbooks import rules
 from fl_assets.playbooks.rules import DayInput, GateRule, PlaybookInput, by_playbook, stopping
 from fl_assets.playbooks.store import PlaybookStore
-from fl_assets.sums.recount import Recount
+from fl_assets.sums.recount import Recount, Recounter
 
 SUMS_TABLES = ("failure_signatures", "call_totals", "conversation_signals")
 
@@ -79,34 +80,21 @@ class VerdictStore:
             )
 
 
+@dataclass(frozen=True)
 class Gate:
-    """Evaluates the rules on days.
+    """Evaluates the rules on days."""
 
-    Args:
-        settings: Limits of the rules.
-        lake: Events and their manifests.
-        warehouse: Sums, playbooks and verdicts.
-        days: Gives the windows of days; a function, since these ask the gate which days are usable.
-        playbooks: Playbooks of each day.
-        recount: Counts the evidence of a day's patterns in a window.
-    """
+    settings: FederatedLearningConfig
+    lake: Lake
+    warehouse: Warehouse
+    days: Callable[[], EventDays]
+    """Gives the windows of days; a function, since these ask the gate which days are usable."""
+    playbooks: PlaybookStore
+    recounter: Recounter
 
-    def __init__(
-        self,
-        settings: FederatedLearningConfig,
-        lake: Lake,
-        warehouse: Warehouse,
-        days: Callable[[], EventDays],
-        playbooks: PlaybookStore,
-        recount: Callable[[date, Sequence[date]], Recount],
-    ) -> None:
-        self._settings = settings
-        self._lake = lake
-        self._warehouse = warehouse
-        self._days = days
-        self._playbooks = playbooks
-        self._recount = recount
-        self._verdicts = VerdictStore(warehouse)
+    @cached_property
+    def _verdicts(self) -> VerdictStore:
+        return VerdictStore(self.warehouse)
 
     def is_usable(self, day: date) -> bool:
         """Whether a day's events may be summed and analysed: by the rules that look at the day alone."""
@@ -139,7 +127,7 @@ class Gate:
 
     def stopping(self, day: date) -> list[Violation]:
         """Return the violations that stop a day: of its data, or else of its playbooks."""
-        with self._warehouse.session():
+        with self.warehouse.session():
             found = self._stopped_by_input(day)
             return found or [one for verdict in self.verdicts(day) for one in verdict.stopping]
 
@@ -174,10 +162,10 @@ class Gate:
         """Describe what a rule looked at on a day that keeps it."""
         if rule in rules.INPUT_RULES:
             return rule.kept(self._day_input(day))
-        return rule.kept(PlaybookInput(self._playbooks.of(day), self._settings))
+        return rule.kept(PlaybookInput(self.playbooks.of(day), self.settings))
 
     def _stopped_by_input(self, day: date) -> list[Violation]:
-        with self._warehouse.session():
+        with self.warehouse.session():
             return [one for rule in rules.INPUT_RULES for one in self._of_input(rule, day).stopping]
 
     def _input_verdict(self, rule: GateRule[DayInput], day: date) -> Verdict:
@@ -199,28 +187,28 @@ class Gate:
     def _day_input(self, day: date) -> DayInput:
         return DayInput(
             day,
-            self._settings,
-            self._days().events_on(day),
-            lost_events(self._lake.manifest_or_damage("quarantined_events", day)),
+            self.settings,
+            self.days().events_on(day),
+            lost_events(self.lake.manifest_or_damage("quarantined_events", day)),
             lambda: self._window(day),
-            lambda: [broken for table in EVENT_TABLES for broken in self._lake.verify(table, day)],
+            lambda: [broken for table in EVENT_TABLES for broken in self.lake.verify(table, day)],
             lambda: [
                 broken
                 for table in SUMS_TABLES
-                for broken in self._warehouse.verify(table, self._window(day).days)
+                for broken in self.warehouse.verify(table, self._window(day).days)
             ],
         )
 
     def _judge_playbooks(self, day: date, inputs: str) -> list[Verdict]:
-        playbooks = self._playbooks.of(day)
+        playbooks = self.playbooks.of(day)
         counted: list[Recount] = []
 
         def recount() -> Recount:
             if not counted:
-                counted.append(self._recount(day, self._window(day).days))
+                counted.append(self.recounter.recount(day, self._window(day).days))
             return counted[0]
 
-        given = PlaybookInput(playbooks, self._settings, recount)
+        given = PlaybookInput(playbooks, self.settings, recount)
         found = []
         for rule in rules.GATE:
             broken = rule.find(given) if playbooks else []
@@ -229,29 +217,29 @@ class Gate:
         return found
 
     def _window(self, day: date) -> Window:
-        return self._days().window(day)
+        return self.days().window(day)
 
     def _day_inputs(self, rule: GateRule[DayInput], day: date) -> str:
         """Hash what an input rule reads: limits, contents of its days, and their files' sizes and times."""
         days = [day] if rule.is_of_day_alone else list(self._window(day).days)
-        read = [repr(sorted(rule.limits(self._settings).items()))]
+        read = [repr(sorted(rule.limits(self.settings).items()))]
         for each in days:
-            quarantined = self._lake.manifest_or_damage("quarantined_events", each)
-            read += [str(each), self._lake.content_of(each), str(lost_events(quarantined))]
+            quarantined = self.lake.manifest_or_damage("quarantined_events", each)
+            read += [str(each), self.lake.content_of(each), str(lost_events(quarantined))]
             if rule.is_of_day_alone:
-                files = [path for table in EVENT_TABLES for path in self._lake.files(table, [each])]
+                files = [path for table in EVENT_TABLES for path in self.lake.files(table, [each])]
                 read += [repr(_stamp(path)) for path in files]
             else:
-                read += [repr(self._warehouse.manifest(table, each)) for table in SUMS_TABLES]
+                read += [repr(self.warehouse.manifest(table, each)) for table in SUMS_TABLES]
         return _hash(read)
 
     def _playbook_inputs(self, day: date) -> str:
         """Hash what GATE reads: rules, limits, playbooks, members, and the window's sums and events."""
-        read = [f"{rule.name} {sorted(rule.limits(self._settings).items())}" for rule in rules.GATE]
-        read += [repr(self._warehouse.manifest(table, day)) for table in ("playbooks", "pattern_members")]
+        read = [f"{rule.name} {sorted(rule.limits(self.settings).items())}" for rule in rules.GATE]
+        read += [repr(self.warehouse.manifest(table, day)) for table in ("playbooks", "pattern_members")]
         for each in self._window(day).days:
-            read += [self._lake.content_of(each)]
-            read += [repr(self._warehouse.manifest(table, each)) for table in SUMS_TABLES]
+            read += [self.lake.content_of(each)]
+            read += [repr(self.warehouse.manifest(table, each)) for table in SUMS_TABLES]
         return _hash(read)
 
 

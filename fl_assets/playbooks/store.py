@@ -6,6 +6,7 @@ format (`files.py`).
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date
 from pathlib import Path
 from typing import Any
@@ -25,25 +26,25 @@ _TRIALS = """
     from ended where has_ended group by remedy_id order by remedy_id"""
 
 
+@dataclass(frozen=True)
 class PlaybookStore:
     """Playbooks of each day, in the warehouse and as files below `folder`."""
 
-    def __init__(self, warehouse: Warehouse, folder: Path) -> None:
-        self._warehouse = warehouse
-        self._folder = folder
+    warehouse: Warehouse
+    folder: Path
 
     def of(self, day: date) -> list[Playbook]:
         """Return the day's playbooks, by id."""
-        return [playbook_of(row) for row in self._warehouse.read_day("playbooks", day)]
+        return [playbook_of(row) for row in self.warehouse.read_day("playbooks", day)]
 
     def before(self, day: date) -> list[dict[str, Any]]:
         """Return the rows of playbooks of earlier days."""
         earlier = "select * from playbooks where event_date < $day order by event_date, improvement_id"
-        return self._warehouse.rows(earlier, {"day": day})
+        return self.warehouse.rows(earlier, {"day": day})
 
     def helped(self, day: date) -> dict[str, Helps]:
         """Return by remedy how many of its trials had ended before a day, and how many had helped."""
-        rows = self._warehouse.rows(_TRIALS, {"day": day})
+        rows = self.warehouse.rows(_TRIALS, {"day": day})
         return {row["remedy_id"]: Helps(tried=row["tried"], helped=row["helped"]) for row in rows}
 
     def replace(self, day: date, playbooks: Sequence[Playbook]) -> int:
@@ -53,8 +54,8 @@ class PlaybookStore:
         """
         self._write(day, playbooks)
         later = "select 1 from playbooks where event_date > $day limit 1"
-        if self._warehouse.rows(later, {"day": day}):
-            changed = renumber(self._warehouse.rows("select * from playbooks"))
+        if self.warehouse.rows(later, {"day": day}):
+            changed = renumber(self.warehouse.rows("select * from playbooks"))
             for each in sorted({row["event_date"] for row in changed}):
                 renewed = {
                     row["improvement_id"]: playbook_of(row) for row in changed if row["event_date"] == each
@@ -63,8 +64,8 @@ class PlaybookStore:
         return len(playbooks)
 
     def _write(self, day: date, playbooks: Sequence[Playbook]) -> None:
-        self._warehouse.replace_records("playbooks", day, map(row_of, playbooks))
-        write_playbooks(self._folder, day, playbooks)
+        self.warehouse.replace_records("playbooks", day, map(row_of, playbooks))
+        write_playbooks(self.folder, day, playbooks)
 
 
 def row_of(playbook: Playbook) -> dict[str, Any]:

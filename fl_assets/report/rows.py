@@ -3,17 +3,14 @@
 What goes here: queries that only the report needs. What does not: building the report (`report/build.py`).
 """
 
-import os
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.days import EventDays
-from fl_assets.events.engine import Engine
-from fl_assets.events.index import TelemetryIndex
+from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.outcome import unread_in_words
 from fl_assets.federation.coordinator_side import SummaryFiles
-from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.nodes import SERIES_DAYS
 from fl_assets.patterns.store import left_out
@@ -60,26 +57,14 @@ _STEPS = """
     where event_date between $from_day and $day and action <> 'none' order by event_date, decision_id"""
 
 
+@dataclass(frozen=True)
 class ReportReader:
     """Reads what a day's report is made from."""
 
-    def __init__(
-        self,
-        settings: FederatedLearningConfig,
-        warehouse: Warehouse,
-        lake: Lake,
-        engine: Engine,
-        summaries: SummaryFiles,
-        days: EventDays,
-        index: TelemetryIndex,
-    ) -> None:
-        self._index = index
-        self._settings = settings
-        self._warehouse = warehouse
-        self._lake = lake
-        self._engine = engine
-        self._summaries = summaries
-        self._days = days
+    warehouse: Warehouse
+    engine: DuckDBEngine
+    summaries: SummaryFiles
+    days: EventDays
 
     def rows(self, day: date) -> ReportRows:
         """Return the rows of a day's report, and of the analysed day before it.
@@ -87,13 +72,13 @@ class ReportReader:
         Decisions of an earlier run are left out when the latest one was gated.
         """
         before = "select max(event_date) as day from failure_patterns where event_date < $day"
-        previous_day = self._warehouse.rows(before, {"day": day})[0]["day"]
-        cycles = self._warehouse.rows(_CYCLE, {"day": day})
+        previous_day = self.warehouse.rows(before, {"day": day})[0]["day"]
+        cycles = self.warehouse.rows(_CYCLE, {"day": day})
         cycle = cycles[0] if cycles else None
         totals, conversations = self.reported(day)
 
         def of(table: str, when: date | None = day) -> list[dict[str, Any]]:
-            return self._warehouse.read_day(table, when) if when else []
+            return self.warehouse.read_day(table, when) if when else []
 
         titles = self.playbook_titles(day)
 
@@ -102,8 +87,8 @@ class ReportReader:
 
         return ReportRows(
             day=day,
-            threshold=self._settings.threshold,
-            min_nodes=self._settings.min_nodes,
+            threshold=self.engine.settings.threshold,
+            min_nodes=self.engine.settings.min_nodes,
             previous_day=previous_day,
             cycle=cycle,
             patterns=of("failure_patterns"),
@@ -118,17 +103,17 @@ class ReportReader:
             calibration=of("confidence_calibration"),
             totals=totals,
             conversations=conversations,
-            ingestion={each: self._engine.day_stats(each) for each in (day - timedelta(days=1), day)},
+            ingestion={each: self.engine.day_stats(each) for each in (day - timedelta(days=1), day)},
             quarantined=self.quarantine_reasons(day),
-            unread=unread_in_words(self._index.unread(), 20),
-            registered=self._summaries.registered(),
+            unread=unread_in_words(self.engine.index.unread(), 20),
+            registered=self.summaries.registered(),
             examples=of("pattern_examples"),
             by_node=self.failures_by_node(day),
             verdicts=of("gate_verdicts"),
-            left_out=left_out(self._warehouse, day),
+            left_out=left_out(self.warehouse, day),
             steps=[
                 titled(row)
-                for row in self._warehouse.rows(
+                for row in self.warehouse.rows(
                     _STEPS, {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
                 )
             ],
@@ -137,7 +122,7 @@ class ReportReader:
     def reported(self, day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return `event_date, node_id, calls, failures` and `event_date, node_id, sessions`, 14 days each."""
         since = {"day": day, "from_day": day - timedelta(days=SERIES_DAYS - 1)}
-        return self._warehouse.rows(_CALLS, since), self._warehouse.rows(_CONVERSATIONS, since)
+        return self.warehouse.rows(_CALLS, since), self.warehouse.rows(_CONVERSATIONS, since)
 
     def quarantine_reasons(self, day: date) -> list[dict[str, Any]]:
         """Return `reason, lines` of a day's quarantined lines, most first."""
@@ -149,28 +134,28 @@ class ReportReader:
 
     def failures_by_node(self, day: date) -> list[dict[str, Any]]:
         """Return `pattern_id, node_id, failures` of a day's window."""
-        first = self._days.window(day).days[0]
-        return self._warehouse.rows(_FAILURES_BY_NODE, {"day": day, "from_day": first})
+        first = self.days.window(day).days[0]
+        return self.warehouse.rows(_FAILURES_BY_NODE, {"day": day, "from_day": first})
 
     def titles(self, day: date, of: Literal["pattern", "family"] = "pattern") -> dict[str, str]:
         """Return the template of each pattern or family, with the status code of its latest examples."""
         messages: dict[str, list[str]] = {}
-        for row in self._warehouse.rows(_LATEST_EXAMPLES, {"day": day}):
+        for row in self.warehouse.rows(_LATEST_EXAMPLES, {"day": day}):
             messages.setdefault(row["family_id"], []).append(row["message"])
         table = "failure_patterns" if of == "pattern" else "failure_families"
         return {
             row[f"{of}_id"]: with_code(visible(row["template"]), messages.get(row["family_id"], ()))
-            for row in self._warehouse.read_day(table, day)
+            for row in self.warehouse.read_day(table, day)
         }
 
     def playbook_titles(self, day: date) -> dict[str, str]:
         """Return the latest title of each playbook up to a day, by its id."""
-        return {row["improvement_id"]: row["title"] for row in self._warehouse.rows(_TITLES, {"day": day})}
+        return {row["improvement_id"]: row["title"] for row in self.warehouse.rows(_TITLES, {"day": day})}
 
     def _from_lake(self, table: str, day: date, sql: str) -> list[dict[str, Any]]:
-        files = [os.fspath(path.resolve()) for path in self._lake.files(table, [day])]
+        files = self.engine.lake.paths(table, [day])
         if not files:
             return []
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             connection.read_parquet(files, hive_partitioning=False).create_view("fl_events")
             return connection.sql(sql).to_arrow_table().to_pylist()

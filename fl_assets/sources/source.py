@@ -4,17 +4,20 @@ What does not go here: any server's API (one file each), requests (`api.py`), fi
 """
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from fl_assets.core.models import Record
-from fl_assets.core.settings import plain_url
+from fl_assets.core.settings import PlainUrl
 from fl_assets.infra.rule_files import read_rules
+
+if TYPE_CHECKING:
+    from fl_assets.sources.api import Api
 
 _VARIABLE = r"^([A-Za-z_][A-Za-z0-9_]{0,99})?$"
 
@@ -34,7 +37,7 @@ class RemoteSource(Record):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     """Folder below the telemetry folder; the node of last resort when `node` is not given."""
     kind: Literal["langfuse", "phoenix", "mlflow", "langsmith", "clickhouse"]
-    url: str = Field(min_length=1)
+    url: PlainUrl = Field(min_length=1)
     """Address of the server, perhaps with a path before its API."""
     project: str = Field("", max_length=200)
     """Phoenix and LangSmith: name or id of the project; MLflow: of the experiment; ClickHouse: the
@@ -49,11 +52,6 @@ class RemoteSource(Record):
     """Environment variable that holds the user (Langfuse: the public key)."""
     logs: bool = False
     """ClickHouse: pull `otel_logs` too."""
-
-    @field_validator("url")
-    @classmethod
-    def _is_a_plain_url(cls, value: str) -> str:
-        return plain_url(value)
 
 
 @dataclass(frozen=True)
@@ -84,19 +82,6 @@ class Page:
     """Where the next page begins; None after the last."""
 
 
-class Asking(Protocol):
-    """Requests to a server; see `api.py`."""
-
-    def get(self, path: str, query: Sequence[tuple[str, Any]] = ()) -> Any:
-        """Return the JSON answer to a GET."""
-
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the JSON answer to a POST of JSON."""
-
-    def text(self, path: str, query: Sequence[tuple[str, Any]], body: str) -> bytes:
-        """Return the raw answer to a POST of text."""
-
-
 @dataclass(frozen=True)
 class Ask:
     """One request for a page of a day's records."""
@@ -104,7 +89,7 @@ class Ask:
     source: RemoteSource
     day: Interval
     cursor: Cursor
-    api: Asking
+    api: "Api"
 
     def rows(self, usual: int, most: int) -> int:
         """Return how many records to ask for: the source's page size, else `usual`; `most` at most."""

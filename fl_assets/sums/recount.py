@@ -9,15 +9,14 @@ Conversations cost more, so the statement of the signals runs again over those o
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import duckdb
 
 from fl_assets.core.tables import CONVERSATION_LOGS, RAW_TRACES
-from fl_assets.infra.lake import Lake
+from fl_assets.events.engine import DuckDBEngine
 from fl_assets.infra.lake_views import view_days
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.sums.conversations import conversation_signals_sql
@@ -57,41 +56,29 @@ class Recount:
     """By the events; conversations of nodes outside the sample as summed."""
 
 
+@dataclass(frozen=True)
 class Recounter:
-    """Recounts the evidence of patterns.
+    """Recounts the evidence of patterns."""
 
-    Args:
-        warehouse: With the sums and the members of patterns.
-        lake: With the events.
-        connect: Opens a DuckDB that reaches the lake.
-        summaries: Of nodes whose events do not count.
-    """
-
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        lake: Lake,
-        connect: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]],
-        summaries: Summaries,
-    ) -> None:
-        self._warehouse = warehouse
-        self._lake = lake
-        self._connect = connect
-        self._summaries = summaries
+    warehouse: Warehouse
+    """With the sums and the members of patterns."""
+    engine: DuckDBEngine
+    summaries: Summaries
+    """Of nodes whose events do not count."""
 
     def recount(self, day: date, window: Sequence[date]) -> Recount:
         """Return the failures of each pattern of `day` in its `window`, as summed and as counted."""
         by_message: Counter[str] = Counter()
-        members = self._warehouse.read_day("pattern_members", day)
-        with self._connect() as connection:
+        members = self.warehouse.read_day("pattern_members", day)
+        with self.engine.connect() as connection:
             for table in (RAW_TRACES, CONVERSATION_LOGS):
-                view_days(connection, self._lake, table, window)
+                view_days(connection, self.engine.lake, table, window)
             self._add_failed_calls(by_message, connection, window, {row["message_id"] for row in members})
             self._add_conversations(by_message, connection, window)
         counted: Counter[str] = Counter()
         for row in members:
             counted[row["pattern_id"]] += by_message[row["message_id"]]
-        summed = self._warehouse.rows(_SUMMED, {"day": day, "first": window[0]})
+        summed = self.warehouse.rows(_SUMMED, {"day": day, "first": window[0]})
         return Recount({row["pattern_id"]: row["failures"] for row in summed}, counted)
 
     def _add_failed_calls(
@@ -102,9 +89,9 @@ class Recounter:
         members: Collection[str],
     ) -> None:
         """Count failed calls by message, of nodes with a summary as it reports them."""
-        summarised = {(day, node) for day in window for node in self._summaries.nodes(day)}
+        summarised = {(day, node) for day in window for node in self.summaries.nodes(day)}
         for day in {day for day, _ in summarised}:
-            for row in self._summaries.rows(day).signatures:
+            for row in self.summaries.rows(day).signatures:
                 found[row["message_id"]] += row["failures"]
         statement = _FAILED_CALLS.format(failures=failures_sql(RAW_TRACES.name))
         rows = connection.execute(statement, {"members": sorted(members)}).fetchall()
@@ -117,9 +104,9 @@ class Recounter:
     ) -> None:
         """Count affected conversations by signal and service, of nodes outside the sample as stored."""
         nodes = connection.sql("select distinct node_id from conversation_logs").fetchall()
-        summarised = {node for day in window for node in self._summaries.nodes(day)}
+        summarised = {node for day in window for node in self.summaries.nodes(day)}
         sample = sample_of({node for (node,) in nodes} - summarised, window[-1])
-        for row in self._warehouse.rows(_STORED_SIGNALS, {"first": window[0], "day": window[-1]}):
+        for row in self.warehouse.rows(_STORED_SIGNALS, {"first": window[0], "day": window[-1]}):
             found[row["message_id"]] += row["failures"] if row["node_id"] not in sample else 0
         if sample:
             connection.execute(_SAMPLED_TURNS, {"nodes": sorted(sample)})

@@ -6,16 +6,17 @@ summaries. What does not: summing a day (the engines), what the sums mean (`patt
 
 import hashlib
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
 from fl_assets.core.tables import CALL_TOTALS, CONVERSATION_SIGNALS, FAILURE_SIGNATURES, Table
-from fl_assets.infra.lake import Lake
 from fl_assets.infra.result_files import ResultFileError
 from fl_assets.infra.warehouse import Warehouse, in_batches
 from fl_assets.sums.conversations import conversation_signals_sql
+from fl_assets.sums.engine import SummingEngine
 from fl_assets.sums.masking import call_totals_sql, signature_sql
 from fl_assets.sums.summaries import Summaries
 
@@ -25,47 +26,16 @@ SUMS_VERSION = hashlib.sha256(
 """Hash of the statements: a release with other masks sums every day again."""
 
 
-class SumsEngine(Protocol):
-    """Sums a day's raw events."""
-
-    def expect(self, days: list[date]) -> None:
-        """Announce the days that are asked for next."""
-        ...
-
-    def signatures(self, day: date) -> tuple[pa.Table, pa.Table]:
-        """Return a day's `failure_signatures` and `call_totals`."""
-        ...
-
-    def conversation_signals(self, day: date) -> pa.Table:
-        """Return a day's `conversation_signals`."""
-        ...
-
-
+@dataclass(frozen=True)
 class SumsStore:
-    """The sums of each day.
+    """The sums of each day."""
 
-    Args:
-        warehouse: With the sums.
-        lake: With the events.
-        engine: Sums a day's raw events.
-        summaries: Sums of the nodes that send no events.
-        usable_days: Filters days by whether their events may be summed.
-    """
-
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        lake: Lake,
-        engine: SumsEngine,
-        summaries: Summaries,
-        *,
-        usable_days: Callable[[list[date]], list[date]],
-    ) -> None:
-        self._warehouse = warehouse
-        self._lake = lake
-        self._engine = engine
-        self._summaries = summaries
-        self._usable_days = usable_days
+    warehouse: Warehouse
+    engine: SummingEngine
+    summaries: Summaries
+    """Sums of the nodes that send no events."""
+    usable_days: Callable[[list[date]], list[date]]
+    """Filters days by whether their events may be summed."""
 
     def refresh_signatures(self, days: Collection[date]) -> list[date]:
         """Update failure_signatures and call_totals of these days; return the days that were out of date."""
@@ -80,13 +50,13 @@ class SumsStore:
 
         A day may have a million rows, so none but these are read.
         """
-        (sums,) = self._warehouse.rows(
+        (sums,) = self.warehouse.rows(
             "select coalesce(sum(failures), 0)::bigint as failures, count(distinct message_id) "
             "as distinct_messages, count(*) as rows from failure_signatures where event_date = $day",
             {"day": day},
         )
         columns = "failures, node_id, service, method, masked_error"
-        largest = self._warehouse.rows(
+        largest = self.warehouse.rows(
             f"select {columns} from failure_signatures where event_date = $day "  # noqa: S608 - our own names
             "order by failures desc, message_id, node_id limit $most",
             {"day": day, "most": most},
@@ -94,8 +64,8 @@ class SumsStore:
         return sums, largest
 
     def _signatures(self, day: date) -> dict[str, pa.Table]:
-        signatures, totals = self._engine.signatures(day)
-        summarised = self._summaries.rows(day)
+        signatures, totals = self.engine.signatures(day)
+        summarised = self.summaries.rows(day)
         return {
             "failure_signatures": self._with_summaries(
                 FAILURE_SIGNATURES, day, signatures, summarised.signatures
@@ -104,14 +74,14 @@ class SumsStore:
         }
 
     def _conversations(self, day: date) -> dict[str, pa.Table]:
-        raw, summarised = self._engine.conversation_signals(day), self._summaries.rows(day).signals
+        raw, summarised = self.engine.conversation_signals(day), self.summaries.rows(day).signals
         return {"conversation_signals": self._with_summaries(CONVERSATION_SIGNALS, day, raw, summarised)}
 
     def _with_summaries(
         self, table: Table, day: date, raw: pa.Table, summarised: list[dict[str, Any]]
     ) -> pa.Table:
         """Add summaries to sums of raw events, and drop the raw ones of nodes that sent a summary."""
-        nodes = self._summaries.nodes(day)
+        nodes = self.summaries.nodes(day)
         if not nodes:
             return raw
         is_raw = [node not in nodes for node in raw["node_id"].to_pylist()]
@@ -124,15 +94,15 @@ class SumsStore:
         # A window reaches back over days that had no cycle of their own, or got late events since. The
         # manifest has the inputs of a day's sums, so that an unchanged day costs one read of a file.
         stale = [day for day in days if not self._is_expired(day) and self._is_stale(names, day)]
-        stale = self._usable_days(stale)
+        stale = self.usable_days(stale)
         for batch in in_batches(stale):
-            self._engine.expect(batch)
+            self.engine.expect(batch)
             # Read first, so that what another process stores meanwhile makes these days stale again.
             inputs = {day: self._inputs_now(day) for day in batch}
             computed = {day: compute(day) for day in batch}
             for name in names:
                 by_day = {day: tables[name] for day, tables in computed.items()}
-                self._warehouse.replace_days(name, by_day, inputs=inputs)
+                self.warehouse.replace_days(name, by_day, inputs=inputs)
         return stale
 
     def _is_stale(self, names: tuple[str, ...], day: date) -> bool:
@@ -143,13 +113,13 @@ class SumsStore:
 
     def _is_expired(self, day: date) -> bool:
         """Whether retention removed a day's events, so that only its sums are left."""
-        manifest = self._lake.manifest_or_damage("raw_traces", day)
+        manifest = self.engine.lake.manifest_or_damage("raw_traces", day)
         return manifest is not None and manifest.is_expired
 
     def _inputs_now(self, day: date) -> str:
         """Return what a day's sums would be made from now: its events, and the statements."""
-        return f"{self._lake.content_of(day)} by {SUMS_VERSION}"
+        return f"{self.engine.lake.content_of(day)} by {SUMS_VERSION}"
 
     def _inputs_of(self, table_name: str, day: date) -> str | None:
-        manifest = self._warehouse.manifest(table_name, day)
+        manifest = self.warehouse.manifest(table_name, day)
         return manifest["inputs"] if manifest else None

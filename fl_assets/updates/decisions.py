@@ -5,6 +5,7 @@ rules of a decision (`decide.py`).
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import date
 
 from fl_assets.adapters.catalogue import Catalogue
@@ -30,12 +31,12 @@ def worth_of(playbook: Playbook, helps: HelpEstimate, settings: FederatedLearnin
     )
 
 
+@dataclass(frozen=True)
 class Decisions:
     """Decides on a day's playbooks, and keeps the decisions."""
 
-    def __init__(self, stores: UpdateStores, catalogue: Catalogue) -> None:
-        self._stores = stores
-        self._catalogue = catalogue
+    stores: UpdateStores
+    catalogue: Catalogue
 
     def decide(self, day: date, *, today: date, rollouts: Collection[Rollout] = ()) -> list[Decision]:
         """Return one decision for each playbook of a day.
@@ -43,28 +44,28 @@ class Decisions:
         `today` tells a live day from history; of earlier `rollouts`, failures and running trials count.
         """
         learned = learn(lessons(rollouts))
-        configs, policy = self._stores.configs, self._stores.update_policy
+        configs, policy = self.stores.configs, self.stores.update_policy
         known = KnownTargets(
             policy=policy,
             current=configs.read_values(policy) if configs else {},
             last_changed=self._last_changed(rollouts),
-            adapters=self._catalogue.offers(day),
+            adapters=self.catalogue.offers(day),
         )
-        broken = self._stores.gate.broken(day)
+        broken = self.stores.gate.broken(day)
         found = []
-        for playbook in self._stores.playbooks.of(day):
+        for playbook in self.stores.playbooks.of(day):
             helps = learned.helps(playbook.remedy_id, playbook.failure_class)
             decision = decide(
                 playbook,
                 broken.get(playbook.improvement_id, []),
                 mode=mode_of(day, today=today),
-                apply_level=self._stores.settings.apply,
+                apply_level=self.stores.settings.apply,
                 known=known,
                 rejected=learned.rejected,
                 retired=learned.retired,
                 busy=under_way(rollouts, playbook.pattern_id, ""),
                 helps=helps,
-                worth=worth_of(playbook, helps, self._stores.settings),
+                worth=worth_of(playbook, helps, self.stores.settings),
             )
             found.append(decision)
         return found
@@ -72,11 +73,11 @@ class Decisions:
     def replace(self, day: date, decisions: Iterable[Decision]) -> int:
         """Replace the day's decisions; return how many there are."""
         records = (decision.model_dump() for decision in decisions)
-        return self._stores.warehouse.replace_records("update_decisions", day, records)
+        return self.stores.warehouse.replace_records("update_decisions", day, records)
 
     def _last_changed(self, rollouts: Collection[Rollout]) -> dict[str, date]:
         """Return the day of the last change of each config key; a trial that was rolled back counts."""
-        configs = self._stores.configs
+        configs = self.stores.configs
         found = configs.last_changed() if configs else {}
         for one in rollouts:
             if one.carried_out and one.ended_at:

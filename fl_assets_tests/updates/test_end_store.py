@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pyarrow as pa
@@ -79,7 +80,7 @@ def lake(tmp_path) -> Lake:
 
 
 def counted(folder: Path, lake: Lake, days) -> list[tuple]:
-    rows = EndStore(folder, lake, connect).read("from ends", days, {})
+    rows = EndStore(folder, SimpleNamespace(lake=lake, connect=connect)).read("from ends", days, {})
     return sorted(map(repr, rows.itertuples(index=False)))
 
 
@@ -97,7 +98,7 @@ def test_a_statement_counts_days_as_long_as_they_are_small(tmp_path, lake, monke
     monkeypatch.setattr(end_store, "_EVENTS_TOGETHER", most)
     groups, real = [], EndStore._count
     monkeypatch.setattr(EndStore, "_count", lambda self, paths: groups.append([*paths]) or real(self, paths))
-    store = EndStore(tmp_path / "ends", lake, connect)
+    store = EndStore(tmp_path / "ends", SimpleNamespace(lake=lake, connect=connect))
     for _ in range(2):
         assert store.read("from ends", DAYS, {}) is not None
     assert len(groups) == statements
