@@ -29,6 +29,7 @@ from fl_assets.infra.clock import now_utc
 from fl_assets.infra.cycle_log import CycleLog
 from fl_assets.infra.disk import locked, write_atomically
 from fl_assets.infra.duckdb_kept import close_idle
+from fl_assets.infra.errors import ExplainedError
 from fl_assets.infra.first_day import first_partition
 from fl_assets.report.alerts import notify_failure
 from fl_assets.workspace import Workspace
@@ -42,7 +43,7 @@ class InsufficientData(Exception):  # noqa: N818 (the name is the contract's)
         self.result = result
 
 
-class CycleFailedError(RuntimeError):
+class CycleFailedError(ExplainedError):
     """A cycle ended with an error; the text says which step and why."""
 
 

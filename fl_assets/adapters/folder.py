@@ -32,13 +32,14 @@ from fl_assets.adapters.manifest import (
     version_key,
 )
 from fl_assets.infra.disk import locked
+from fl_assets.infra.errors import ExplainedError
 
 CURRENT, _NEW_LINK = "current", ".current.new"
 TEMPORARY = (".staging-", ".trash-")
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class AdapterStoreError(RuntimeError):
+class AdapterStoreError(ExplainedError):
     """The folder of adapters or its memory is damaged; the text names the path and what to do."""
 
 

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fl_assets.infra.errors import ExplainedError
 from fl_assets.infra.http import Deadline, HttpError, exchange
 
 _TIMEOUT_SECS = 120.0
 _MOST_BYTES = 1 << 20
 
 
-class LoraServerError(RuntimeError):
+class LoraServerError(ExplainedError):
     """The server did not load or unload an adapter; the text says what it answered."""
 
 
@@ -25,8 +26,8 @@ def served_name(adapter_id: str, version: str) -> str:
 class LoraServer:
     """The endpoints of vLLM that load, unload and list adapters."""
 
-    def __init__(self, url: str, *, timeout: float = _TIMEOUT_SECS) -> None:
-        self._url, self._timeout = url.rstrip("/"), timeout
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
 
     def load(self, name: str, path: Path) -> None:
         """Load the adapter in `path`, a folder as the server sees it, unless it is loaded.
@@ -62,7 +63,7 @@ class LoraServer:
     def _call(self, path: str, body: dict[str, Any] | None) -> bytes:
         content = None if body is None else json.dumps(body).encode()
         method, given = ("GET", {}) if body is None else ("POST", {"content-type": "application/json"})
-        deadline = Deadline(self._timeout)
+        deadline = Deadline(_TIMEOUT_SECS)
         try:
             answer = exchange(
                 method, self._url + path, deadline=deadline, limit=_MOST_BYTES, body=content, headers=given

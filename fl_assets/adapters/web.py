@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from fl_assets.infra.errors import ExplainedError
 from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
 
 ATTEMPTS = 5
@@ -25,23 +26,17 @@ SOURCE_SECS = 300.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-class FetchError(RuntimeError):
+class FetchError(ExplainedError):
     """A source did not answer or deliver; the text names host and reason, never a token or a query."""
 
 
 class Web:
     """GET within bounds: hosts, bytes, time, attempts."""
 
-    def __init__(
-        self,
-        hosts: Iterable[str],
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        timeout: float = TIMEOUT_SECS,
-    ) -> None:
+    def __init__(self, hosts: Iterable[str], *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Allow these hosts, globs of `host` or `host:port`, for first requests and redirects."""
         self._hosts = tuple(host.lower() for host in hosts)
-        self._timeout, self._sleep = timeout, sleep
+        self._sleep = sleep
         self._all: Deadline | None = None
         self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=self._pause)
 
@@ -117,7 +112,7 @@ class Web:
     def _once(
         self, url: str, target: BinaryIO, *, headers: Mapping[str, str] | None, **given: Any
     ) -> Message:
-        deadline, sent = Deadline(self._left(self._timeout)), dict(headers or {})
+        deadline, sent = Deadline(self._left(TIMEOUT_SECS)), dict(headers or {})
         for _ in range(MAX_REDIRECTS + 1):
             self.check_url(url)
             target.seek(0)

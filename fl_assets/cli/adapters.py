@@ -1,7 +1,5 @@
 """Commands about adapters: signing, verifying, switching back."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -49,20 +47,19 @@ def sign(
     from fl_assets.infra.keys import load_private_key
 
     settings = FederatedLearningConfig.from_env()
-    with adapter_errors():
-        manifest = seal(
-            folder,
-            load_private_key(key),
-            Examiner(settings).inventory,
-            adapter_id=adapter_id,
-            version=version,
-            revision=revision,
-            description=description,
-            base_model=settings.base_model,
-            base_revision=settings.base_revision,
-            expires=expires,
-            skills=tuple(skill or ()),
-        )
+    manifest = seal(
+        folder,
+        load_private_key(key),
+        Examiner(settings).inventory,
+        adapter_id=adapter_id,
+        version=version,
+        revision=revision,
+        description=description,
+        base_model=settings.base_model,
+        base_revision=settings.base_revision,
+        expires=expires,
+        skills=tuple(skill or ()),
+    )
     say(
         f"signed {manifest.adapter_id} {manifest.version} for {manifest.base_model} "
         f"({manifest.base_revision}), holds until {manifest.expires}"
@@ -93,14 +90,13 @@ def verify(
     from fl_assets.cli.console import say, show_json
 
     store = AdapterStore(FederatedLearningConfig.from_env())
-    with adapter_errors():
-        installed = [one.path for one in store.installed() if one.adapter_id == what]
-        if not installed and not Path(what).is_dir():
-            raise CommandError(
-                f"{what} is neither an installed adapter nor a folder; installed are "
-                f"{', '.join(sorted({one.adapter_id for one in store.installed()})) or 'none'}"
-            )
-        verdicts = [store.examine(path, now=now_utc()) for path in installed or [Path(what)]]
+    installed = [one.path for one in store.installed() if one.adapter_id == what]
+    if not installed and not Path(what).is_dir():
+        raise CommandError(
+            f"{what} is neither an installed adapter nor a folder; installed are "
+            f"{', '.join(sorted({one.adapter_id for one in store.installed()})) or 'none'}"
+        )
+    verdicts = [store.examine(path, now=now_utc()) for path in installed or [Path(what)]]
     if as_json:
         show_json([one.model_dump(mode="json") for one in verdicts])
     for one in [] if as_json else verdicts:
@@ -123,22 +119,8 @@ def roll_back_adapter(adapter_id: str, *, to: str | None, allow_rollback: bool, 
     from fl_assets.cli.console import say
 
     store = AdapterStore(FederatedLearningConfig.from_env())
-    with adapter_errors():
-        if to and allow_rollback:
-            store.stage(adapter_id, to, now=now_utc(), allow_rollback=True)
-        switched = store.rollback(adapter_id, now=now_utc(), to=to, note=f"{user()}: {reason}")
+    if to and allow_rollback:
+        store.stage(adapter_id, to, now=now_utc(), allow_rollback=True)
+    switched = store.rollback(adapter_id, now=now_utc(), to=to, note=f"{user()}: {reason}")
     left, now_used = switched.from_version, switched.to_version or "off"
     say(f"{adapter_id}: {left} → {now_used}; {left} is not offered again")
-
-
-@contextmanager
-def adapter_errors() -> Generator[None]:
-    """Turn errors of the store of adapters, its sources and its server into a CommandError."""
-    from fl_assets.adapters.folder import AdapterStoreError
-    from fl_assets.adapters.vllm import LoraServerError
-    from fl_assets.adapters.web import FetchError
-
-    try:
-        yield
-    except (AdapterStoreError, FetchError, LoraServerError) as error:
-        raise CommandError(str(error)) from error

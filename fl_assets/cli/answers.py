@@ -17,6 +17,7 @@ from fl_assets.cli.application import (
     user,
 )
 from fl_assets.core.settings import FederatedLearningConfig
+from fl_assets.infra.errors import ExplainedError
 
 
 @app.command()
@@ -83,7 +84,6 @@ def rollback(
     Example: fl-assets rollback acme/tool-calling --reason "answers got worse"
     """
     from fl_assets.cli.console import say
-    from fl_assets.infra.errors import NeedsHumanError
     from fl_assets.updates.answers import undo
     from fl_assets.workspace import Workspace
 
@@ -91,16 +91,13 @@ def rollback(
     if re.fullmatch(r"[0-9a-f]+", what) is None:  # ids of decisions are hex
         try:
             roll_back_adapter(what, to=to, allow_rollback=allow_rollback, reason=reason)
-        except CommandError as error:
+        except ExplainedError as error:
             if any(one.adapter_id == what for one in space.adapters.installed()):
                 raise
             message = f"{what!r} is no id of a decision (`fl-assets updates` lists them); as adapter: {error}"
             raise CommandError(message) from error
         return
-    try:
-        found = undo(space.updates, what, by=user(), reason=reason, by_hand=by_hand)
-    except NeedsHumanError as error:
-        raise CommandError(str(error)) from error
+    found = undo(space.updates, what, by=user(), reason=reason, by_hand=by_hand)
     say(
         f"{found.update.decision_id}: {found.status}: {found.update.target} is {found.update.from_value} "
         f"again; {found.reason}"

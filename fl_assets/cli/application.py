@@ -20,6 +20,7 @@ import typer
 from fl_assets.cli.help_page import Sections
 from fl_assets.core.settings import FederatedLearningConfig, SettingsError
 from fl_assets.infra.clock import now_utc
+from fl_assets.infra.errors import ExplainedError
 
 if TYPE_CHECKING:
     from fl_assets.coordinator import FederatedLearningCoordinator
@@ -104,18 +105,14 @@ def options(
     """Find what keeps failing across LLM agents, and roll out fixes that can be rolled back."""
 
 
-class CommandError(Exception):
+class CommandError(ExplainedError):
     """What went wrong and what to do, for the person at the terminal; exit code 1."""
 
 
 def main() -> None:
     """Run the command; a known error gives a message on standard error and exit code 1."""
     from fl_assets.cli.console import fail
-    from fl_assets.cli.processes import ServeError
     from fl_assets.events.redaction.errors import RedactedError, redacted_errors
-    from fl_assets.infra.duckdb_file import WarehouseBusyError, WarehouseFileError
-    from fl_assets.infra.errors import LakeError
-    from fl_assets.infra.result_files import ResultFileError
 
     for stream in (sys.stdout, sys.stderr):  # no sign that a locale lacks ends a command
         if isinstance(stream, io.TextIOWrapper):
@@ -125,18 +122,7 @@ def main() -> None:
             app()
     except KeyboardInterrupt:
         fail("interrupted")
-    except (
-        RedactedError,
-        SettingsError,
-        CommandError,
-        ValueError,
-        OSError,
-        LakeError,
-        ResultFileError,
-        ServeError,
-        WarehouseBusyError,
-        WarehouseFileError,
-    ) as error:
+    except (ExplainedError, RedactedError, ValueError, OSError) as error:
         fail(str(error))
 
 

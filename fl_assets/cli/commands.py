@@ -53,7 +53,7 @@ def cycle(
     from fl_assets.cli.cycle_view import cycle_view
 
     coordinator = coordinator_here(verbose=verbose > 1, first=date_)
-    from fl_assets.coordinator import CycleFailedError, InsufficientData
+    from fl_assets.coordinator import InsufficientData
 
     yesterday = None if date_ else now_utc().date() - timedelta(days=1)
     try:
@@ -63,8 +63,6 @@ def cycle(
             result = known or coordinator.run_learning_cycle(day, progress=say)
     except InsufficientData as error:
         result = error.result
-    except CycleFailedError as error:
-        raise CommandError(str(error)) from error
     view = cycle_view(coordinator.workspace, result, later_until=yesterday)
     show_cycle(view, as_json=as_json, everything=verbose > 0)
     if result.status == "insufficient_data":
@@ -86,13 +84,8 @@ def backfill(
     from fl_assets.cli.console import show_backfill, status
 
     coordinator = coordinator_here(first=from_)
-    from fl_assets.coordinator import CycleFailedError
-
-    try:
-        with status("learning from history") as say:
-            results = coordinator.backfill(from_, to, progress=say)
-    except CycleFailedError as error:
-        raise CommandError(str(error)) from error
+    with status("learning from history") as say:
+        results = coordinator.backfill(from_, to, progress=say)
     show_backfill(results, as_json=as_json)
     if all(result.status == "insufficient_data" for result in results):
         raise typer.Exit(TOO_FEW_EVENTS)

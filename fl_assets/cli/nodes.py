@@ -82,7 +82,6 @@ def summarize(
     from fl_assets.cli.console import show_summaries, status
     from fl_assets.federation.node_side import NodeSummaries, SummaryError
     from fl_assets.infra.disk import write_atomically
-    from fl_assets.infra.keys import KeyFileError
     from fl_assets.workspace import Workspace
 
     if day and (from_ or to):
@@ -104,6 +103,6 @@ def summarize(
             )
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, b"".join(one.line + b"\n" for one in summaries))
-    except (SummaryError, KeyFileError) as error:
+    except SummaryError as error:
         raise CommandError(str(error)) from error
     show_summaries(summaries, out, node)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fl_assets.infra.disk import LockBusyError, locked
+from fl_assets.infra.errors import ExplainedError
 
 MODULE = "fl_assets.definitions"
 START_SECS = 120.0
@@ -26,7 +27,7 @@ _STOP_SECS = 20.0
 _POLL_SECS = 0.5
 
 
-class ServeError(RuntimeError):
+class ServeError(ExplainedError):
     """One of the processes ended, or did not start; the text says which."""
 
 

@@ -16,6 +16,7 @@ from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay,
 
 from fl_assets.infra.disk import is_writable
 from fl_assets.infra.duckdb_kept import attached, lent
+from fl_assets.infra.errors import ExplainedError
 
 LOCK_WAIT_SECS = 120.0
 """How long to wait for another process to close the file."""
@@ -25,11 +26,11 @@ _open: set[Path] = set()
 _changing = Lock()
 
 
-class WarehouseBusyError(RuntimeError):
+class WarehouseBusyError(ExplainedError):
     """Another process held the DuckDB file for longer than we wait."""
 
 
-class WarehouseFileError(RuntimeError):
+class WarehouseFileError(ExplainedError):
     """The DuckDB file cannot be opened, and waiting would not help."""
 
 

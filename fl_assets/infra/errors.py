@@ -5,23 +5,27 @@ import re
 from pydantic import ValidationError
 
 
-class LakeError(RuntimeError):
+class ExplainedError(RuntimeError):
+    """An error whose text says what happened and what to do: commands end with it, without a traceback."""
+
+
+class LakeError(ExplainedError):
     """A manifest or a lake that cannot be used; the text names it and the remedy."""
 
 
-class ForeignKeyError(RuntimeError):
+class ForeignKeyError(ExplainedError):
     """A lake whose pseudonyms were made with another key; the text says what to do."""
 
 
-class IngestBusyError(RuntimeError):
+class IngestBusyError(ExplainedError):
     """Another process has been writing to the lake for longer than we wait."""
 
 
-class ConcurrentCommitError(RuntimeError):
+class ConcurrentCommitError(ExplainedError):
     """Another coordinator committed to a lake on an object store since it was read."""
 
 
-class NeedsHumanError(RuntimeError):
+class NeedsHumanError(ExplainedError):
     """A change could be neither finished nor rolled back; the text names the files."""
 
 

@@ -10,7 +10,7 @@ connection knows what a crash left different, and restores it from the files.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,22 +23,15 @@ import pyarrow.parquet as pq
 
 from fl_assets.core.tables import TABLES
 from fl_assets.infra.disk import new_file, sync_folder, write_atomically
+from fl_assets.infra.errors import ExplainedError
 
 _FOOTER = b"fl_assets"
 _ALL: dict[str, list[date]] = {}
 """Content of the note when any day may differ."""
 
 
-class ResultFileError(RuntimeError):
+class ResultFileError(ExplainedError):
     """A day's file that cannot be read; the text names it and the fix."""
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A day's file, written and synced under a temporary name."""
-
-    temporary: Path
-    path: Path
 
 
 @dataclass(slots=True)
@@ -106,33 +99,34 @@ class ResultFiles:
         except (OSError, ValueError) as error:
             raise ResultFileError(_damaged(path, error)) from error
 
-    def stage(self, table: str, day: date, rows: pa.Table, manifest: dict[str, Any]) -> Staged:
+    def stage(self, table: str, day: date, rows: pa.Table, manifest: dict[str, Any]) -> None:
         """Write and sync a day's file under a temporary name.
 
         Raises:
             OSError: the disk refused; nothing is left behind.
         """
-        path = self.path(table, day)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = Staged(path.with_suffix(".tmp"), path)
-        staged.temporary.unlink(missing_ok=True)  # one that a crash left
-        with new_file(staged.temporary) as file:
+        temporary = self._staged(table, day)
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # one that a crash left
+        with new_file(temporary) as file:
             footer = {_FOOTER: orjson.dumps(manifest)}
             pq.write_table(rows.replace_schema_metadata(footer), file, compression="zstd")
-        return staged
 
-    def publish(self, table: str, staged: dict[date, Staged]) -> None:
-        """Note that these days change, then rename their files into place."""
-        self._announce({table: sorted(staged)})
-        for one in staged.values():
-            one.temporary.replace(one.path)
+    def publish(self, table: str, days: Sequence[date]) -> None:
+        """Note that these days change, then rename their staged files into place."""
+        self._announce({table: sorted(days)})
+        for day in days:
+            self._staged(table, day).replace(self.path(table, day))
         sync_folder(self.root / table)
 
-    def discard(self, staged: Iterable[Staged]) -> None:
-        """Remove staged files."""
-        for one in staged:
+    def discard(self, table: str, days: Sequence[date]) -> None:
+        """Remove the staged files of days."""
+        for day in days:
             with suppress(OSError):
-                one.temporary.unlink()
+                self._staged(table, day).unlink()
+
+    def _staged(self, table: str, day: date) -> Path:
+        return self.path(table, day).with_suffix(".tmp")
 
     def set_aside(self, table: str, day: date) -> None:
         """Rename a damaged file."""

@@ -26,7 +26,7 @@ from fl_assets.core.tables import TABLES, WAREHOUSE_TABLES, Table
 from fl_assets.infra.disk import is_writable
 from fl_assets.infra.duckdb_file import WarehouseFileError, connect
 from fl_assets.infra.lake_views import create_views
-from fl_assets.infra.result_files import Rebuilt, ResultFileError, ResultFiles, Staged
+from fl_assets.infra.result_files import Rebuilt, ResultFileError, ResultFiles
 
 _DAYS_A_COMMIT = 28
 _WRITING = threading.RLock()
@@ -230,7 +230,7 @@ class Warehouse:
         inputs: Mapping[date, str],
     ) -> int:
         """Let `write` change days of a table, in files and database, or in neither; return their rows."""
-        staged: dict[date, Staged] = {}
+        staged: list[date] = []
         total = 0
         with _WRITING, self._connection() as connection:
             self._settle(connection)  # after a failed commit of this session
@@ -243,17 +243,14 @@ class Warehouse:
                     names, order = ", ".join(table.column_names), ", ".join(table.key)
                     query = f"select {names} from {table.name} where event_date = $day order by {order}"  # noqa: S608
                     stored = connection.sql(query, params={"day": day}).to_arrow_table()
-                    staged[day] = self.files.stage(
-                        table.name,
-                        day,
-                        stored,
-                        {"rows": rows, "content_hash": content_hash, "inputs": inputs.get(day, "")},
-                    )
+                    footer = {"rows": rows, "content_hash": content_hash, "inputs": inputs.get(day, "")}
+                    self.files.stage(table.name, day, stored, footer)
+                    staged.append(day)
                     total += rows
                 self.files.publish(table.name, staged)
                 connection.execute("commit")
             except BaseException:
-                self.files.discard(staged.values())
+                self.files.discard(table.name, staged)
                 _roll_back(connection)
                 raise
             connection.execute("checkpoint")

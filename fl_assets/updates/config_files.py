@@ -26,7 +26,7 @@ from fl_assets.core.models import Record
 from fl_assets.infra.disk import Disk, locked
 from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.updates.edit import ConfigFileError, get, parse, replace
-from fl_assets.updates.policy import ConfigChange, ConfigValue, RefusedChangeError, UpdatePolicy
+from fl_assets.updates.policy import ConfigChange, ConfigValue, RefusedChangeError, UpdatePolicy, refusing
 
 _ID = re.compile(r"[0-9a-f]{8,64}")
 _MAX_BYTES = 4 * 1024 * 1024
@@ -191,10 +191,8 @@ class ConfigFiles:
         contents: dict[str, tuple[bytes, bytes]] = {}
         for change in changes:
             rule = change.rule
-            try:
+            with refusing(ValueError):
                 rule.check(change.new)
-            except ValueError as error:
-                raise RefusedChangeError(str(error)) from error
             if rule.file not in contents:
                 path = self._path(rule.file)
                 if not path.stat().st_mode & stat.S_IWUSR:

@@ -5,7 +5,8 @@ does not: the decision (`updates/decide.py`), writing files (`updates/config_fil
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -171,6 +172,17 @@ class RefusedChangeError(ValueError):
     """A suggested change that the policy does not allow; the text says which rule it breaks."""
 
 
+@contextmanager
+def refusing(*errors: type[Exception]) -> Iterator[None]:
+    """Turn errors of these kinds into refusals."""
+    try:
+        yield
+    except RefusedChangeError:
+        raise
+    except errors as error:
+        raise RefusedChangeError(str(error)) from error
+
+
 def plan_changes(
     playbook: Playbook,
     policy: UpdatePolicy,
@@ -208,10 +220,8 @@ def plan_changes(
             rule.check(old)
         except ValueError as error:
             raise RefusedChangeError(f"present value is out of policy: {error}") from error
-        try:
+        with refusing(ValueError):
             new = rule.read(suggested)
-        except ValueError as error:
-            raise RefusedChangeError(str(error)) from error
         if new == old:
             continue
         changed = (last_changed or {}).get(rule.target)

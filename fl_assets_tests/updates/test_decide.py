@@ -319,12 +319,11 @@ def test_each_category_is_changed_by_its_own_file_or_by_people():
 
 def test_a_new_category_is_one_file_and_one_entry(tmp_path, monkeypatch):
     (tmp_path / "cache.py").write_text(
-        "from fl_assets.updates.carriers.people import PeopleCarrier\n"
-        "from fl_assets.updates.carriers.carrier import ProposedChange\n"
+        "from fl_assets.updates.carriers.carrier import Carrier, ProposedChange\n"
         "def propose(playbook, known):\n"
         "    return ProposedChange('cache of search', '60', '600', 'set 60 again', 'machine', ('longer',))\n"
         "def carrier(tools):\n"
-        "    return PeopleCarrier()\n"
+        "    return Carrier()\n"
     )
     monkeypatch.setattr("fl_assets.updates.carriers.__path__", [*carriers.__path__, str(tmp_path)])
     one = playbook().model_copy(update={"category": "cache"})

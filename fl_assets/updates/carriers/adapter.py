@@ -3,19 +3,20 @@
 What does not go here: how a version is installed or switched (`adapters/store.py`).
 """
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date, datetime
 
-from fl_assets.adapters.admission import AdapterRefusedError
 from fl_assets.adapters.folder import AdapterStoreError
 from fl_assets.adapters.store import AdapterStore
 from fl_assets.adapters.vllm import LoraServerError
 from fl_assets.adapters.web import FetchError
 from fl_assets.core.models import Playbook
-from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, Tools, target_in_words
+from fl_assets.updates.carriers.carrier import Carrier, KnownTargets, ProposedChange, Tools, target_in_words
 from fl_assets.updates.history import Update
-from fl_assets.updates.policy import RefusedChangeError
+from fl_assets.updates.policy import RefusedChangeError, refusing
+
+_REFUSALS = (AdapterStoreError, FetchError, LoraServerError, ValueError)
+"""A ValueError is a refused adapter, or an invalid name, version or key file."""
 
 
 def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
@@ -55,7 +56,7 @@ def carrier(tools: Tools) -> "AdapterCarrier":
     return AdapterCarrier(tools.adapters, tools.clock)
 
 
-class AdapterCarrier:
+class AdapterCarrier(Carrier):
     """Adapter changes: `target` is the adapter, `to_value` the version."""
 
     def __init__(self, store: AdapterStore, clock: Callable[[], datetime]) -> None:
@@ -68,7 +69,7 @@ class AdapterCarrier:
             RefusedChangeError: it cannot be had, or breaks a rule of admission.
         """
         version = _version(update)
-        with _refused():
+        with refusing(*_REFUSALS):
             found = self._store.stage(update.target, version, now=self._clock())
         beside = update.from_value or "none in use"
         return f"{update.target} {version} is installed beside {beside}, {found.size_bytes} bytes, verified"
@@ -80,7 +81,7 @@ class AdapterCarrier:
             RefusedChangeError: the version in use is not the one decided from, or a rule is now broken.
         """
         version = _version(update)
-        with _refused():
+        with refusing(*_REFUSALS):
             if self._store.status(update.target, version) != "never in use":
                 return
             current = self._store.current(update.target)
@@ -102,7 +103,7 @@ class AdapterCarrier:
             RefusedChangeError: a newer version is in use, or the earlier one now breaks a rule.
         """
         version = _version(update)
-        with _refused():
+        with refusing(*_REFUSALS):
             status = self._store.status(update.target, version)
             if status == "in use":
                 note = f"decision {update.decision_id} taken back on {day}"
@@ -113,17 +114,6 @@ class AdapterCarrier:
                     f"{update.decision_id}; "
                     "take that one back first"
                 )
-
-
-@contextmanager
-def _refused() -> Generator[None]:
-    """Turn the errors of adapters into refusals; a ValueError is an invalid name, version or key file."""
-    try:
-        yield
-    except RefusedChangeError:
-        raise
-    except (AdapterRefusedError, AdapterStoreError, FetchError, LoraServerError, ValueError) as error:
-        raise RefusedChangeError(str(error)) from error
 
 
 def _version(update: Update) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 from fl_assets.adapters.admission import AdapterOffer
 from fl_assets.adapters.store import AdapterStore
@@ -62,8 +62,8 @@ class Tools:
     adapters: AdapterStore
 
 
-class Carrier(Protocol):
-    """Makes one category's changes on this machine; every call is idempotent."""
+class Carrier:
+    """Makes one category's changes on this machine, each idempotently; this one leaves them to people."""
 
     def stage(self, update: Update) -> str:
         """Prepare and verify without switching; return what was done, '' for nothing.
@@ -71,7 +71,7 @@ class Carrier(Protocol):
         Raises:
             RefusedChangeError: the change cannot be made.
         """
-        ...
+        return f"the {update.category} is changed by people"
 
     def apply(self, update: Update, day: date) -> None:
         """Make the change.
@@ -79,7 +79,6 @@ class Carrier(Protocol):
         Raises:
             RefusedChangeError: it may not be made; nothing was changed.
         """
-        ...
 
     def revert(self, update: Update, day: date) -> None:
         """Restore exactly what was before; nothing when the change was never made.
@@ -87,7 +86,6 @@ class Carrier(Protocol):
         Raises:
             RefusedChangeError: that would undo somebody else's work.
         """
-        ...
 
 
 def is_changed_by_machine(category: Category) -> bool:

@@ -3,16 +3,21 @@
 What does not go here: which key may change (`updates/policy.py`), writing files (`updates/config_files.py`).
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import date
 
 from fl_assets.core.models import Playbook
-from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, Tools, as_json, target_in_words
+from fl_assets.updates.carriers.carrier import (
+    Carrier,
+    KnownTargets,
+    ProposedChange,
+    Tools,
+    as_json,
+    target_in_words,
+)
 from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.edit import ConfigFileError
 from fl_assets.updates.history import Update, sides
-from fl_assets.updates.policy import ConfigChange, RefusedChangeError, UpdatePolicy, plan_changes
+from fl_assets.updates.policy import ConfigChange, RefusedChangeError, UpdatePolicy, plan_changes, refusing
 
 _IN_EFFECT = (
     "the config already holds these values; what still fails is on nodes that have not taken them yet or are "
@@ -57,7 +62,7 @@ def carrier(tools: Tools) -> "ConfigCarrier | None":
     return ConfigCarrier(tools.configs, tools.policy) if tools.configs else None
 
 
-class ConfigCarrier:
+class ConfigCarrier(Carrier):
     """Config changes: `target` names the keys, `from_value` and `to_value` their values as JSON."""
 
     def __init__(self, configs: ConfigFiles, policy: UpdatePolicy) -> None:
@@ -83,13 +88,13 @@ class ConfigCarrier:
                 f"decision {update.decision_id} was taken back from this machine's files"
             )
         if not self._has("apply", update):
-            with _refused():
+            with refusing(ConfigFileError):
                 self._configs.apply(update.decision_id, config_changes(update, self._policy), day=day)
 
     def revert(self, update: Update, day: date) -> None:
         """Restore the files byte for byte."""
         if self._has("apply", update) and not self._has("revert", update):
-            with _refused():
+            with refusing(ConfigFileError):
                 self._configs.revert(update.decision_id, day=day)
 
     def _has(self, kind: str, update: Update) -> bool:
@@ -98,14 +103,6 @@ class ConfigCarrier:
             (receipt.kind, receipt.decision_id) == (kind, update.decision_id)
             for receipt in self._configs.receipts()
         )
-
-
-@contextmanager
-def _refused() -> Generator[None]:
-    try:
-        yield
-    except ConfigFileError as error:
-        raise RefusedChangeError(str(error)) from error
 
 
 def config_changes(update: Update, policy: UpdatePolicy) -> list[ConfigChange]:
@@ -121,8 +118,6 @@ def config_changes(update: Update, policy: UpdatePolicy) -> list[ConfigChange]:
             raise RefusedChangeError(
                 f"{name} of decision {update.decision_id}: the update policy names no such key any more"
             )
-        try:
+        with refusing(ValueError):
             changes.append(ConfigChange(rule=rules[name], old=before[name], new=rules[name].check(value)))
-        except ValueError as error:
-            raise RefusedChangeError(str(error)) from error
     return changes

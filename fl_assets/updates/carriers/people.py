@@ -1,10 +1,14 @@
 """Updates that people make, such as prompts and workflows: exported for review, nothing done here."""
 
-from datetime import date
-
 from fl_assets.core.models import Playbook
-from fl_assets.updates.carriers.carrier import KnownTargets, ProposedChange, Tools, as_json, target_in_words
-from fl_assets.updates.history import Update
+from fl_assets.updates.carriers.carrier import (
+    Carrier,
+    KnownTargets,
+    ProposedChange,
+    Tools,
+    as_json,
+    target_in_words,
+)
 
 NOTHING_CHANGES = "nothing is changed automatically; keep the earlier version to go back to"
 """How to take back what people change themselves."""
@@ -22,20 +26,6 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa:
     )
 
 
-def carrier(tools: Tools) -> "PeopleCarrier":  # noqa: ARG001 (every category takes it)
+def carrier(tools: Tools) -> Carrier:  # noqa: ARG001 (every category takes it)
     """Return a carrier that changes nothing."""
-    return PeopleCarrier()
-
-
-class PeopleCarrier:
-    """People make the change, on the nodes that the trial names."""
-
-    def stage(self, update: Update) -> str:
-        """Return what people are to do."""
-        return f"the {update.category} is changed by people"
-
-    def apply(self, update: Update, day: date) -> None:
-        """Change nothing."""
-
-    def revert(self, update: Update, day: date) -> None:
-        """Change nothing."""
+    return Carrier()

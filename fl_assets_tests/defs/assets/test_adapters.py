@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from typer.testing import CliRunner
 
 from fl_assets import cli
+from fl_assets.adapters.folder import AdapterStoreError
 from fl_assets.adapters.memory import MemoryFile
 from fl_assets.adapters.store import AdapterStore
 from fl_assets.cli.application import CommandError
@@ -157,7 +158,7 @@ def test_rollback_of_an_adapter_switches_back_and_says_so(at_home):
     assert at_home.current(NAME).version == "1.0.0"
     assert "worse" in MemoryFile(at_home.root.parent / "adapter-state.json").load().acts[-1].note
     assert run("rollback", NAME, "--reason", "worse").output.startswith("tool-calling: 1.0.0 → off")
-    assert isinstance(run("rollback", NAME, "--reason", "worse").exception, CommandError)
+    assert isinstance(run("rollback", NAME, "--reason", "worse").exception, AdapterStoreError)
 
 
 def test_verify_judges_every_installed_version_and_fails_when_one_was_changed(at_home):
