@@ -113,7 +113,7 @@ DOES_IO = {
     "updates/rollout.py",
 }
 """Files of the stages that read or write; all others only compute."""
-PURE = {"advice", "models", "settings"}
+PURE = {"models", "settings"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import huggingface_hub
@@ -43,24 +43,6 @@ from fl_assets.core.settings import FederatedLearningConfig
 LIST_BYTES = 4 * 1024 * 1024
 MAX_LISTED = 200
 _HUB_HOSTS = ("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co")
-
-
-class OfferSource(Protocol):
-    """Something that offers adapters."""
-
-    name: str
-
-    def candidates(self) -> list[Candidate]:
-        """Return its unverified offers; a source that does not answer is a candidate with a problem."""
-        ...
-
-    def fetch(self, candidate: Candidate, file: AdapterFile, target: BinaryIO) -> None:
-        """Write one file of a candidate to `target`, at most its size.
-
-        Raises:
-            FetchError: it could not be fetched completely.
-        """
-        ...
 
 
 # The Hub
@@ -101,7 +83,7 @@ class HubSource:
         self.name = place(self._endpoint)
 
     def candidates(self) -> list[Candidate]:
-        """Return the version at the head of each repository."""
+        """Return the version at the head of each repository; one that does not answer has a problem."""
         with self._web.asking():
             return [self._candidate(spec) for spec in self._repos]
 
@@ -121,14 +103,14 @@ class HubSource:
             return _with(unknown, "adapter_name", "a repository id", problem)
         try:
             head = self._info(repo, revision or None)
-            if MANIFEST not in head.names:
+            if MANIFEST not in head.files:
                 return _with(unknown, "manifest", f"{MANIFEST} at {head.commit[:12]}", "none")
             content = self._small(repo, head.commit, MANIFEST, MANIFEST_BYTES)
             fields: dict[str, Any] = {}
-            if SIGNATURE in head.names:
+            if SIGNATURE in head.files:
                 signature = self._small(repo, head.commit, SIGNATURE, SIGNATURE_BYTES)
                 fields["signature"] = signature.decode("ascii", "replace").strip()
-            if self._bundles and BUNDLE in head.names:
+            if self._bundles and BUNDLE in head.files:
                 fields["bundle"] = self._small(repo, head.commit, BUNDLE, BUNDLE_BYTES)
             manifest = parse_manifest(content)
             fields |= {"manifest": manifest, "version": manifest.version}
@@ -176,19 +158,17 @@ class HubSource:
         self._check_online()
         url = huggingface_hub.hf_hub_url(repo, name, revision=commit, endpoint=self._endpoint)
         headers = build_hf_headers(library_name="fl-assets")
-        answered = self._web.stream(url, target, limit=limit, exact=exact, headers=headers).get(
-            "X-Repo-Commit", commit
-        )
+        answer = self._web.stream(url, target, limit=limit, exact=exact, headers=headers)
+        answered = answer.get("X-Repo-Commit", commit)
         if answered != commit:
             raise FetchError(f"{self.name}: {name} of commit {answered[:40]} in place of {commit}")
 
 
-class _Listing:
+class _Listing(NamedTuple):
     """A commit and its files by size."""
 
-    def __init__(self, commit: str, files: dict[str, int | None]) -> None:
-        self.commit, self.files = commit, files
-        self.names = set(files)
+    commit: str
+    files: dict[str, int | None]
 
 
 # A plain list
@@ -294,6 +274,9 @@ def _with(candidate: Candidate, rule: str, expected: str, actual: str) -> Candid
 def _text(value: Any) -> str:
     """Return a listed id or version for display."""
     return value[:120] if isinstance(value, str) and value.isprintable() and value else UNKNOWN
+
+
+OfferSource = HubSource | ListSource
 
 
 def open_sources(settings: FederatedLearningConfig) -> list[OfferSource]:

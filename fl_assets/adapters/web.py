@@ -33,10 +33,16 @@ class FetchError(ExplainedError):
 class Web:
     """GET within bounds: hosts, bytes, time, attempts."""
 
-    def __init__(self, hosts: Iterable[str], *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        timeout: float = TIMEOUT_SECS,
+    ) -> None:
         """Allow these hosts, globs of `host` or `host:port`, for first requests and redirects."""
         self._hosts = tuple(host.lower() for host in hosts)
-        self._sleep = sleep
+        self._timeout, self._sleep = timeout, sleep
         self._all: Deadline | None = None
         self._retrying = retrying(ATTEMPTS, first_wait=2.0, max_wait=MAX_WAIT_SECS, sleep=self._pause)
 
@@ -112,7 +118,7 @@ class Web:
     def _once(
         self, url: str, target: BinaryIO, *, headers: Mapping[str, str] | None, **given: Any
     ) -> Message:
-        deadline, sent = Deadline(self._left(TIMEOUT_SECS)), dict(headers or {})
+        deadline, sent = Deadline(self._left(self._timeout)), dict(headers or {})
         for _ in range(MAX_REDIRECTS + 1):
             self.check_url(url)
             target.seek(0)

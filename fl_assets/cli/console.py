@@ -310,18 +310,9 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
             nodes = f"{len(one.treated)} of {len(one.canary) + len(one.control)}"
         elif one.is_watched:
             nodes = f"all but {len(one.held_back)}"
-        update = one.update
-        rows.append(
-            [
-                update.decision_id,
-                str(update.day),
-                one.status.replace("_", " "),
-                nodes,
-                update.target,
-                one.by,
-                one.reason,
-            ]
-        )
+        update, status = one.update, one.status.replace("_", " ")
+        decided = [update.decision_id, str(update.day), status, nodes, update.target]
+        rows.append([*decided, one.by, one.reason])
     show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
     for remedy, score in scores.items():
         ends = ", ".join(f"{count} {name}" for name, count in score.items())

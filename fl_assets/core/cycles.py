@@ -65,14 +65,14 @@ def latest_worth(days: Sequence[date], events_on: Callable[[date], int], *, requ
     return None
 
 
-def cron_lines(interval_secs: int, *, minute: int = 15) -> list[str]:
+def cron_lines(interval_secs: int) -> list[str]:
     """Return cron lines (UTC) for a cycle interval.
 
-    A day or more runs daily at 00:`minute` (`days_due` then skips days, which cron cannot), a shorter
+    A day or more runs daily at 00:15 (`days_due` then skips days, which cron cannot), a shorter
     interval from midnight on.
     """
     if interval_secs >= DAY_SECS:
-        return [f"{minute} 0 * * *"]
+        return ["15 0 * * *"]
     minutes_of_day = range(0, DAY_SECS // 60, interval_secs // 60)
     by_hour: dict[int, list[int]] = {}
     for total in minutes_of_day:

@@ -38,7 +38,7 @@ ERROR_OF_ODDS = 0.6
 EXCESS, EXCESS_WEIGHT = 1.0, 10.0
 """Mean square, in log odds, by which likely predictions exceed `LIKELY` before any is made, and the
 predictions that it is worth."""
-_NEWTON_STEPS = 4
+_NEWTON_STEPS, BINS = 4, 10
 
 
 class Learner:
@@ -224,7 +224,6 @@ def reliability(
     happened: Sequence[bool] | np.ndarray,
     *,
     threshold: float = 0.7,
-    bins: int = 10,
 ) -> ReliabilityReport:
     """Compare predicted probabilities with what happened.
 
@@ -238,13 +237,13 @@ def reliability(
         raise ValueError(
             f"{predicted.size} predictions beside {observed.size} outcomes: there must be one per prediction"
         )
-    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    place = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
     pairs = pd.DataFrame({"bin": place, "predicted": predicted, "observed": observed.astype(float)})
     table = pairs.groupby("bin", sort=True).agg(
         count=("predicted", "size"), predicted=("predicted", "mean"), observed=("observed", "mean")
     )
-    table.insert(0, "low", table.index / bins)
-    table.insert(1, "high", (table.index + 1) / bins)
+    table.insert(0, "low", table.index / BINS)
+    table.insert(1, "high", (table.index + 1) / BINS)
     said_yes = predicted >= threshold
     right = int((said_yes & observed).sum())
     gap = table["count"] * (table["predicted"] - table["observed"]).abs()

@@ -231,7 +231,7 @@ _KIND = f"coalesce(nullif({_EXCEPTION}, ''), message_id)"
 """What examples differ in: the type of exception, or else the message."""
 
 
-def examples_sql(source: str, most: int = 3) -> str:
+def examples_sql(source: str) -> str:
     """Return a SELECT of each family's newest failures and of one success of the same method.
 
     The most frequent messages come first, of each one that was seen before, then failures of different nodes.
@@ -255,7 +255,7 @@ def examples_sql(source: str, most: int = 3) -> str:
         newest as (
             select family, event_date, event_id from ranked
             qualify row_number() over (partition by family order by of_message, times desc, of_node,
-                timestamp desc, event_id) <= {most}),
+                timestamp desc, event_id) <= 3),
         failing as (
             select family_id as family, service, method, count(*) as times from fl_calls
             where family_id is not null group by all),
@@ -356,7 +356,7 @@ NAMED_ARGUMENTS_SQL = r"""
     group by family, name order by family, times desc, name"""
 
 
-def texts_sql(source: str, most: int = 50) -> str:
+def texts_sql(source: str) -> str:
     """Return a SELECT of the distinct error texts that may state a limit or a wait, with nodes."""
     return f"""
         select family_id as family, error, count(distinct r.node_id) as nodes, count(*) as times
@@ -364,4 +364,4 @@ def texts_sql(source: str, most: int = 50) -> str:
         where regexp_matches(error,
             '(?i)[0-9].*(?:per |/|retry|again|wait)|(?:per |/|retry|again|wait).*[0-9]')
         group by family_id, error qualify row_number() over (partition by family_id order by count(*) desc,
-            error) <= {most}"""
+            error) <= 50"""

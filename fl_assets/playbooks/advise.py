@@ -1,6 +1,6 @@
 """The advice of a playbook: numbers, findings, examples and the benefit to expect.
 
-What goes here: filling the records of `core/advice.py`. What does not: which change is proposed
+What goes here: filling the records of `core/models.py`. What does not: which change is proposed
 (`propose.py`), sentences (`wording.py`).
 """
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fl_assets.core.advice import Advice, Alternative, Benefit, Contrast, Cure, Denominators, Example, Helps
+from fl_assets.core.models import Advice, Alternative, Benefit, Contrast, Cure, Denominators, Example, Helps
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks.facts import TRANSIENT, Facts, safe_name
@@ -76,13 +76,7 @@ def advice_of(
         readiness_reason=main.reason,
         incident_node=node,
         nodes=tuple(name for name in nodes if safe_name(name, "")),
-        denominators=Denominators(
-            calls=facts.calls,
-            sessions=facts.sessions,
-            window_days=facts.window_days,
-            nodes_reporting=facts.nodes_reporting,
-            nodes_expected=facts.nodes_expected,
-        ),
+        denominators=Denominators.model_validate(facts, from_attributes=True),
         consequence=consequence_of(known, facts),
         contrasts=tuple(_finding(Contrast, one, contrast_text(one), "kind") for one in mine.contrasts),
         cures=tuple(

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fl_assets.core.advice import PRIOR_REDUCTION, Helps, Readiness
 from fl_assets.core.data import read_data
-from fl_assets.core.models import Category
+from fl_assets.core.models import PRIOR_REDUCTION, Category, Helps, Readiness
 from fl_assets.playbooks.facts import TRANSIENT, Facts, safe_name
 from fl_assets.playbooks.wording import TYPE_WORDS, fields_of, is_flag, named, shown_value, tools_of
 

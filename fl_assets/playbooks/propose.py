@@ -16,8 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from fl_assets.core.advice import Advice
-from fl_assets.core.models import Playbook, Violation
+from fl_assets.core.models import Advice, Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.advise import advice_of, incident_node_of
 from fl_assets.playbooks.facts import Facts

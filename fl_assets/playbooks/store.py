@@ -11,8 +11,7 @@ from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
-from fl_assets.core.advice import Helps
-from fl_assets.core.models import Playbook
+from fl_assets.core.models import Helps, Playbook
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.playbooks.files import write_playbooks
 from fl_assets.playbooks.versions import renumber

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from fl_assets.core.advice import Consequence
 from fl_assets.core.data import read_data
+from fl_assets.core.models import Consequence
 from fl_assets.playbooks.facts import TRANSIENT, Facts, number_of, safe_name
 
 _WORDS: dict[str, dict[str, str]] = read_data(Path(__file__).with_suffix(".yaml"))

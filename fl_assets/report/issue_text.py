@@ -5,12 +5,11 @@ nowhere. The rest is built from templates and names that passed `safe_name`.
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from fl_assets.core.advice import Benefit, Example
-from fl_assets.core.models import Playbook, Signal
+from fl_assets.core.models import Benefit, Example, Playbook, Signal
+from fl_assets.infra.markdown import block
 from fl_assets.playbooks.wording import percent
 from fl_assets.report.words import rule, visible, without_subject
 from fl_assets.report.written_text import Written
@@ -60,8 +59,7 @@ def _lines(playbook: Playbook, written: Written | None) -> Iterator[str]:
             "## Examples",
             "Data from telemetry, redacted: no part of the change, and nothing in it is an instruction.",
         )
-        yield from _fenced("\n\n".join(_example(one) for one in advice.examples), "text")
-        yield ""
+        yield from _paragraphs(block("\n\n".join(map(_example, advice.examples)), "text"))
     yield (
         f"Playbook `{playbook.improvement_id}`, version {playbook.version}, of {playbook.day}; pattern "
         f"`{playbook.pattern_id}`, family `{advice.family_id}`."
@@ -82,9 +80,7 @@ def _change(playbook: Playbook) -> Iterator[str]:
     if playbook.target:
         yield from _paragraphs(f"For `{playbook.target}`:")
     for name, value in sorted(playbook.suggested_changes.items()):
-        yield from _paragraphs(f"`{name}`:")
-        yield from _fenced(value, "text")
-        yield ""
+        yield from _paragraphs(f"`{name}`:", block(value, "text"))
     if playbook.advice.alternatives:
         yield from _paragraphs("Alternatives:")
         yield from _bullets(
@@ -134,11 +130,3 @@ def _example(one: Example) -> str:
     ]
     shown = [visible(line) for line in lines]
     return "\n".join([*shown, *([f"  {visible(one.message)}"] if one.message else [])])
-
-
-def _fenced(text: str, kind: str) -> Iterator[str]:
-    """Yield a fenced block whose fence is longer than any backticks in the text."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    yield f"{fence}{kind}"
-    yield from text.split("\n")
-    yield fence

@@ -11,9 +11,9 @@ import json
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, StringConstraints, ValidationError
 
-from fl_assets.core.models import Playbook
+from fl_assets.core.models import Playbook, Record
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.infra.http import Deadline, HttpError, exchange, failed
@@ -50,10 +50,8 @@ def _plain(text: str) -> str:
     return text
 
 
-class Written(BaseModel):
+class Written(Record):
     """What a model wrote of a playbook."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: Annotated[str, StringConstraints(min_length=1, max_length=120), AfterValidator(_plain)]
     explanation: Annotated[str, StringConstraints(min_length=1, max_length=800), AfterValidator(_plain)]

@@ -147,17 +147,13 @@ class Tally:
 
 def truth_of(plan: FleetPlan, tally: Tally) -> Truth:
     """Return the truth of a plan and of the counts made while writing its files."""
-    ids = {name: tuple(sorted(found)) for name, found in tally.session_ids.items()}
+    counts = asdict(tally)
+    ids = {name: tuple(sorted(found)) for name, found in counts.pop("session_ids").items()}
     return Truth(
+        **counts,
         seed=plan.seed,
         days=tuple(day.isoformat() for day in plan.days),
         nodes=plan.nodes,
-        events=tally.events,
-        duplicates=tally.duplicates,
-        conflicts=tally.conflicts,
-        late=tally.late,
-        malformed=tally.malformed,
-        clock_skewed=tally.clock_skewed,
         noise_failures=int(plan.noise.sum()),
         failures=planted_failures(plan, ids),
     )

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import CALL_TOTALS, FAILURE_SIGNATURES
 from fl_assets.events.outcome import IngestReport, Unread
 from fl_assets.events.redaction import redact
-from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import remove_folder
 from fl_assets.sums.engine import SummingEngine
 
@@ -58,14 +57,8 @@ class SparkJobError(ChildProcessError):
 class SparkEngine(SummingEngine):
     """Ingests and sums in a Spark job; see `Engine`."""
 
-    def __init__(
-        self,
-        settings: FederatedLearningConfig,
-        *,
-        clock: Callable[[], datetime] = now_utc,
-        launch: Launch | None = None,
-    ) -> None:
-        super().__init__(settings, clock=clock)
+    def __init__(self, settings: FederatedLearningConfig, *, launch: Launch | None = None) -> None:
+        super().__init__(settings)
         self._launch = launch or run_plainly
         self._expected: tuple[date, ...] = ()
 

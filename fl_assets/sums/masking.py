@@ -319,7 +319,7 @@ def failures_sql(source: str, blank: str | None = None) -> str:
         from ({masked_sql(failed, blank)})"""  # noqa: S608 - constants and names of our own only
 
 
-def signature_sql(source: str, blank: str | None = None) -> str:
+def signature_sql(source: str) -> str:
     """Return a SELECT with exactly the columns of `failure_signatures`, over one day of `raw_traces`.
 
     Failures that only repeat a deeper one (`caused_by`) are left out; a call without a duration is in no
@@ -327,10 +327,9 @@ def signature_sql(source: str, blank: str | None = None) -> str:
 
     Args:
         source: A relation with the columns of `raw_traces`: a table, a view or a `read_parquet(...)`.
-        blank: As in `masked_sql`.
     """
     return f"""
-        with fl_rows as materialized ({failures_sql(source, blank)}),{_OF_ROWS}"""
+        with fl_rows as materialized ({failures_sql(source)}),{_OF_ROWS}"""
 
 
 def signatures_of_sql(failures: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from fl_assets.core.advice import PRIOR_REDUCTION
+from fl_assets.core.models import PRIOR_REDUCTION
 from fl_assets.updates.outcomes import BETTER_ALPHA
 from fl_assets.updates.trial import days_of_stage
 

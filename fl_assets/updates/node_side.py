@@ -19,9 +19,7 @@ from fl_assets.updates.release import (
 )
 
 
-def take_release(
-    path: Path, memory: Path, trusted: TrustedKeys, *, channel: str, now: datetime, disk: Disk | None = None
-) -> Release:
+def take_release(path: Path, memory: Path, trusted: TrustedKeys, *, channel: str, now: datetime) -> Release:
     """Return a release that the node may run, after remembering its number and time.
 
     `memory` is the file in which this node remembers the highest number and the latest time that it has seen.
@@ -43,5 +41,5 @@ def take_release(
     remembered = known | {"sequence": release.sequence, "seen": max(seen, release.issued_at).isoformat()}
     memory.parent.mkdir(parents=True, exist_ok=True)
     neighbour = memory.with_name(f".{memory.name}.new")
-    (disk or Disk()).place(memory, json.dumps(remembered).encode(), 0o600, by_way_of=neighbour)
+    Disk().place(memory, json.dumps(remembered).encode(), 0o600, by_way_of=neighbour)
     return release

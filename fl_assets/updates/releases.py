@@ -120,13 +120,7 @@ class Releases:
         return self._step("widened", decision_id, done=(*ON_NODES[1:], "rolled_back"), reason=reason)
 
     def promote(
-        self,
-        decision_id: str,
-        *,
-        by: str = MACHINE,
-        reason: str,
-        effect: float | None = None,
-        power: float | None = None,
+        self, decision_id: str, *, reason: str, effect: float | None = None, power: float | None = None
     ) -> Rollout:
         """Give a change to all nodes but those held back, and to this machine's files.
 
@@ -134,7 +128,7 @@ class Releases:
         """
         measured: dict[str, Any] = {"ended": "better", "effect": effect, "power": power}
         done = ("promoted", "confirmed", "rolled_back")
-        return self._step("promoted", decision_id, done=done, by=by, reason=reason, **measured)
+        return self._step("promoted", decision_id, done=done, reason=reason, **measured)
 
     def confirm(self, decision_id: str, *, reason: str) -> Rollout:
         """Give a promoted change to the held-back nodes, too."""

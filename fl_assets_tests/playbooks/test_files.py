@@ -8,8 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from fl_assets.core.advice import Advice
-from fl_assets.core.models import Playbook
+from fl_assets.core.models import Advice, Playbook
 from fl_assets.playbooks.files import CONTRACT_FIELDS, render, write_playbooks
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide

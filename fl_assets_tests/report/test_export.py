@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks.causes import fleet
-from fl_assets.core.advice import Advice, Benefit, Consequence, Example
+from fl_assets.core.models import Advice, Benefit, Consequence, Example
 from fl_assets.patterns.cases import Case, cases
 from fl_assets.report.case_files import FORMATS, written
 from fl_assets.report.issue_text import issue_text

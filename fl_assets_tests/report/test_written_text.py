@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from pydantic import SecretStr
 
-from fl_assets.core.advice import Advice, Consequence, Contrast
+from fl_assets.core.models import Advice, Consequence, Contrast
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.http import Deadline
 from fl_assets.report.issue_text import issue_text
