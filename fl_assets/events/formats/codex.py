@@ -17,7 +17,16 @@ from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.times import NoTimesError, iso_ns
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
-from fl_assets.events.formats.values import as_list, as_object, decoded, first, number_of, present, text_of
+from fl_assets.events.formats.values import (
+    as_list,
+    as_object,
+    decoded,
+    first,
+    number_of,
+    objects_of,
+    present,
+    text_of,
+)
 
 _EXIT = re.compile(r"(?:(?:Process exited with code|Exit code:?)\s*+|exit_code[^\w-]++)(-?\d+)")
 _OUTPUT = re.compile(r"^Output:\n", re.MULTILINE)
@@ -50,9 +59,10 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     rollout = _Rollout()
     for line, value in records:
         raw = as_object(value)
-        if isinstance(raw.get("items"), list):
-            raise NoTimesError(_NO_TIMES)
         payload = as_object(raw.get("payload"))
+        if rollout.is_undated or "items" in raw or ("instructions" in raw and "type" not in raw):
+            yield from _of_undated(rollout, line, raw)
+            continue
         try:
             when = iso_ns(raw.get("timestamp"), "timestamp")
         except ValueError as error:
@@ -71,6 +81,19 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
         elif raw.get("type") == "event_msg":
             yield from rollout.event(line, when, payload)
     yield from rollout.end()
+
+
+def _of_undated(rollout: "_Rollout", line: int, raw: dict[str, Any]) -> Iterator[tuple[int, Found]]:
+    """Yield the spans of a line of mid 2025: items without times, behind a header or in one object with it."""
+    items = objects_of(raw.get("items")) if "items" in raw else [raw]
+    header = as_object(raw.get("session")) or raw
+    if not rollout.is_undated:
+        if not (begun := iso_ns(header.get("timestamp"), "timestamp")):
+            raise NoTimesError(_NO_TIMES)
+        rollout.begins(begun, header)
+        rollout.is_undated = True
+    for item in items:
+        yield from rollout.undated_item(line, item)
 
 
 @dataclass(slots=True)
@@ -92,6 +115,8 @@ class _Rollout:
     def __init__(self) -> None:
         self.about: dict[str, Any] = {}
         self.model = ""
+        self.is_undated = False
+        """Whether items have no times: they are then of the session's begin, a nanosecond apart."""
         self._begun, self._forked_ms = 0, 0
         self._calls: dict[str, _Call] = {}
         self._open: list[_Call] = []
@@ -157,6 +182,11 @@ class _Rollout:
                 yield from self._asked(line, when, text)
             elif item.get("role") == "assistant":
                 self._answered(when, text)
+
+    def undated_item(self, line: int, item: dict[str, Any]) -> Iterator[tuple[int, Span]]:
+        """Yield the spans that an item without a time completes."""
+        self._begun += 1
+        yield from self.item(line, self._begun, item)
 
     def event(self, line: int, when: int, event: dict[str, Any]) -> Iterator[tuple[int, Span]]:
         """Yield the spans that an event completes."""
@@ -247,7 +277,8 @@ class _Rollout:
 
     def _span(self, key: str, call: _Call) -> Span:
         about = {"gen_ai.tool.call.id": key, "gen_ai.tool.call.arguments": call.arguments}
-        times, status = (call.begun, call.ended), "ok" if call.ended and not call.error else ""
+        begun = 0 if self.is_undated and call.ended else call.begun
+        times, status = (begun, call.ended), "ok" if call.ended and not call.error else ""
         span = self._session.span(
             key, "execute_tool", call.name, times, call.error, status=status, more=about
         )
@@ -333,6 +364,8 @@ FORMAT = Format(
             json_key("type", rb'"(?:session_meta|response_item|event_msg|turn_context)"'), json_key("payload")
         ),
         has_all(rb'^\s*\{\s*"items"\s*:\s*\[\s*\{\s*"type"\s*:'),
+        has_all(rb'^\s*\{\s*"session"\s*:\s*\{[^{}]*"instructions"', json_key("items", rb"\[")),
+        has_all(rb'^\s*\{[^\n]*"instructions"[^\n]*\}\s*\n\s*\{\s*"(?:record_type|type)"'),
     ),
     file_reader(_of_file, "lines"),
 )

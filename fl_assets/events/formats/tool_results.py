@@ -60,27 +60,33 @@ def is_true(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.strip().lower() in {"true", "yes"})
 
 
-def error_in_result(result: Any, depth: int = 0) -> str:
+def error_in_result(result: Any, depth: int = 0, *, is_said_good: bool = False) -> str:
     """Return the error in a tool's result, '' for none.
 
     Errors have `isError`, `success: false`, a `status` of error, an `error` that is not empty, or a text that
-    begins like one. What is nested more than `_MAX_DEPTH` deep is not read.
+    begins like one, unless the result says that it is none (`isError: false`): a search of logs may find
+    lines that begin so. What is nested more than `_MAX_DEPTH` deep is not read.
     """
     value = decoded(result) if depth <= _MAX_DEPTH else None
     if isinstance(value, str):
+        if is_said_good:
+            return ""
         begin = value.lstrip()[:MAX_RESULT]
         is_error = _ERROR_TEXT.match(begin) or _RAISED.match(begin) or _TOOL_MESSAGE.match(value)
         return leaf_of(bare_error(value)[:MAX_RESULT]) if is_error else ""
     if isinstance(value, list):
-        return next(
-            (text for entry in value[:20] if (text := error_in_result(_part_text(entry), depth + 1))), ""
+        found = (
+            error_in_result(_part_text(entry), depth + 1, is_said_good=is_said_good) for entry in value[:20]
         )
+        return next(filter(None, found), "")
     if not isinstance(value, dict):
         return ""
     if _is_flagged(value):
         return leaf_of(said_in(value)[:MAX_RESULT]) or "error"
+    is_said_good = is_said_good or any(value.get(key) is False for key in ("isError", "is_error"))
     inner = (value.get(key) for key in ("result", "content", "output", "toolResult", "response", "kwargs"))
-    return next((text for one in inner if one and (text := error_in_result(one, depth + 1))), "")
+    found = (error_in_result(one, depth + 1, is_said_good=is_said_good) for one in inner if one)
+    return next(filter(None, found), "")
 
 
 def _is_flagged(value: dict[str, Any]) -> bool:

@@ -196,6 +196,10 @@ def test_failure_is_told_in_many_places(found, error):
         span(error="", error__type=""),
         span(output__value='{"error": null, "rows": []}', **TOOL),
         span(output__value="The page says: Error: 404", **TOOL),
+        span(
+            output__value='{"isError": false, "content": [{"type": "text", "text": "Error: 3 lines"}]}',
+            **TOOL,
+        ),
         span(output__value="Failed orders of May: none", **TOOL),
         span(output__value="Command exited with code 0\nok", **TOOL),
         span(output__value='{"data": {"rows": []}, "errors": [{"message": "one row is old"}]}', **TOOL),

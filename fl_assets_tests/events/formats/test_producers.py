@@ -247,6 +247,7 @@ def test_a_time_of_an_inspect_log_that_is_none_costs_what_has_no_other():
             "exit code 1: no such hunk",
         ),
         ({"type": "mcp_tool_call_end", "result": {"Ok": {"content": "fine"}}}, None),
+        ({"type": "mcp_tool_call_end", "result": {"Ok": {"isError": False, "content": "Error: 3"}}}, None),
     ],
 )
 def test_an_event_of_codex_tells_of_a_failure_that_the_output_does_not(said, error):
@@ -327,6 +328,44 @@ def rollout(*said: tuple[str, dict], **about: object) -> bytes:
             for second, (kind, payload) in enumerate((meta, *said))
         ]
     )
+
+
+UNDATED = [
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "start the server"}]},
+    {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c1"},
+    {
+        "type": "function_call_output",
+        "call_id": "c1",
+        "output": '{"output":"x","metadata":{"exit_code":127}}',
+    },
+    {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c2"},
+    {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "not installed"}]},
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "then install it"}]},
+]
+SESSION = {"timestamp": "2025-08-20T12:00:00.000Z", "id": "s1", "instructions": None}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        file_of([SESSION | {"git": {"branch": "main"}}, {"record_type": "state"}, *UNDATED]),
+        orjson.dumps({"session": SESSION, "items": UNDATED}),
+        orjson.dumps({"session": SESSION, "items": UNDATED}, option=orjson.OPT_INDENT_2),
+    ],
+    ids=["lines", "an object", "an object of many lines"],
+)
+def test_rollouts_of_codex_whose_items_have_no_times_are_of_the_day_of_their_session(content):
+    _, events, refused = rows("rollout-2025-08-20.json", content)
+    assert not refused
+    talks = sorted(
+        (e["conversation_log"] for e in events if e["conversation_log"]), key=lambda one: one["log_id"]
+    )
+    assert [one["user_query"] for one in talks] == ["start the server", "then install it"]
+    calls = {e["event_id"]: e["execution_trace"] for e in events if e["execution_trace"]}
+    failed, unfinished = calls["s1:c1"], calls["s1:c2"]
+    assert (failed["error"], failed["duration_ms"]) == ("exit code 127: x", None)
+    assert unfinished["metadata"]["caused_by"] == "unfinished"
+    assert all(event["timestamp"].startswith("2025-08-20T12:00:00") for event in events)
 
 
 def whole(kind: str, key: str = "i1", **item: object) -> tuple[str, dict]:
