@@ -84,7 +84,7 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
 
 
 def _of_undated(rollout: "_Rollout", line: int, raw: dict[str, Any]) -> Iterator[tuple[int, Found]]:
-    """Yield the spans of a line of mid 2025: items without times, behind a header or in one object with it."""
+    """Yield the spans of a line of mid 2025: items without times, after a header or in an object with it."""
     items = objects_of(raw.get("items")) if "items" in raw else [raw]
     header = as_object(raw.get("session")) or raw
     if not rollout.is_undated:
