@@ -45,7 +45,15 @@ if TYPE_CHECKING:
 REPORT_SECS = 5.0
 """Seconds between two reports of progress."""
 _FORMAT_ROWS = 10_000
-_UNREADABLE = (MemoryError, RecursionError, ArithmeticError, LookupError, TypeError, ValueError)
+_UNREADABLE = (
+    MemoryError,
+    RecursionError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 """What a reader may raise over an entry of a shape that nobody foresaw."""
 
 

@@ -341,6 +341,14 @@ def test_a_table_that_none_knows_is_one_refusal_that_names_its_columns(case, con
     assert "none of the tables known here (keys: a, b" in refused
 
 
+@pytest.mark.parametrize("cell", ["[" * 400 + "]" * 400, "{'a': {(1, 2): 3}}", "{'a': " + "9" * 30 + "}"])
+def test_a_cell_that_no_json_can_hold_costs_no_other_row(case, cell):
+    expected, _ = found(case, as_csv(LANGFUSE_ROWS))
+    first, *others = LANGFUSE_ROWS
+    rows, unread = found(case, as_csv([{**first, "metadata": cell}, *others]), "other")
+    assert (rows, unread) == (expected, [])
+
+
 def test_a_damaged_table_is_one_refusal(case):
     content = as_parquet(LANGFUSE_ROWS)
     rows, (refused,) = found(case, content[: len(content) // 2])
@@ -384,6 +392,17 @@ def test_an_inspect_log_in_its_archive_is_the_log_in_json(case, content, tmp_pat
     expected, said = found(Case(tmp_path / "json"), orjson.dumps(INSPECT), "log.json")
     assert len(expected) == 4
     assert found(case, content, "run.eval") == (expected, said)
+
+
+def test_the_header_of_an_archive_that_is_no_object_costs_that_archive_alone(case):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("header.json", b"[7]")
+        archive.writestr("samples/1_epoch_1.json", orjson.dumps(INSPECT["samples"][0]))
+    case.write("n1/rows.jsonl").write_bytes(b"\n".join(map(orjson.dumps, LANGFUSE_ROWS)))
+    rows, unread = found(case, out.getvalue(), "run.eval")
+    assert len(rows) == 3
+    assert len(unread) == 1
 
 
 def test_a_member_that_unpacks_to_more_than_is_read_is_said(case, monkeypatch):

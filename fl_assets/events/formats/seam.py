@@ -224,6 +224,7 @@ def _behind_words(line: bytes) -> Any:
 
 _MAX_WORDS = 300
 _BETWEEN = re.compile(rb"}\s*{")
+_BLANK = re.compile(r"\s*")
 
 
 def _concatenated(line: bytes) -> list[Any]:
@@ -235,7 +236,8 @@ def _concatenated(line: bytes) -> list[Any]:
         while at < len(text):
             value, at = decoder.raw_decode(text, at)
             values.append(value)
-            at += len(text) - at - len(text[at:].lstrip()) if text[at : at + 1].isspace() else 0
+            blank = _BLANK.match(text, at)
+            at = blank.end() if blank else at
     except (ValueError, RecursionError):
         return []
     return values

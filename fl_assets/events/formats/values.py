@@ -35,11 +35,12 @@ def bounded(value: Any) -> Any:
     try:
         orjson.dumps(value)
     except orjson.JSONEncodeError:
-        return _cut(value, _MAX_DEPTH)
+        return cut(value)
     return value
 
 
-def _cut(value: Any, depth: int) -> Any:
+def cut(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    """Return a value down to a depth, with numbers and characters that JSON has not as text."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
@@ -47,8 +48,8 @@ def _cut(value: Any, depth: int) -> Any:
     if isinstance(value, dict | list) and not depth:
         return _TOO_DEEP
     if isinstance(value, dict):
-        return {_cut(key, 0): _cut(one, depth - 1) for key, one in value.items()}
-    return [_cut(one, depth - 1) for one in value] if isinstance(value, list) else value
+        return {cut(key, 0): cut(one, depth - 1) for key, one in value.items()}
+    return [cut(one, depth - 1) for one in value] if isinstance(value, list) else value
 
 
 def as_list(value: Any) -> list[Any]:
@@ -123,7 +124,7 @@ def text_of(value: Any, option: int = 0) -> str:
     try:
         return orjson.dumps(value, default=str, option=option).decode()
     except orjson.JSONEncodeError:
-        return orjson.dumps(_cut(value, _MAX_DEPTH), default=str, option=option).decode()
+        return orjson.dumps(cut(value), default=str, option=option).decode()
 
 
 def required_text(value: Any, field: str) -> str:

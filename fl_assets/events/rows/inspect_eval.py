@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import orjson
 import zstandard
 
+from fl_assets.events.formats.values import as_object
 from fl_assets.events.mend import mended
 from fl_assets.events.rows.record import MAX_RECORD_BYTES, BadRowsError, line_of
 
@@ -44,7 +45,7 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         head = members.get("header.json") or members.get("_journal/start.json")
         if head is None:
             raise BadRowsError("an Inspect log (.eval) without header.json and _journal/start.json")
-        about = _read(_content(file, head))
+        about = as_object(_read(_content(file, head)))
         about = {key: about.get(key) for key in ("version", "status", "eval", "plan", "error")}
         begin = line_of(about).rstrip()[:-1]
         for name in sorted(name for name in members if name.startswith("samples/")):
@@ -54,8 +55,8 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         raise BadRowsError(f"an Inspect log (.eval) that cannot be read: {str(error)[:200]}") from error
 
 
-def _read(content: bytes) -> dict[str, Any]:
-    """Read an object; Python's JSON writes NaN, which costs a value."""
+def _read(content: bytes) -> Any:
+    """Read a value; Python's JSON writes NaN, which costs a value."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -90,6 +91,8 @@ def _packed(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
         raise BadRowsError(
             f"{member.filename[:100]} has more than the {MAX_RECORD_BYTES} bytes that are read", "over_limit"
         )
+    if member.header_offset < 0:
+        raise zipfile.BadZipFile("a member begins before the file does")
     file.seek(member.header_offset)
     header = file.read(_LOCAL_HEADER_BYTES)
     skipped = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from fl_assets.events.formats.seam import MAX_DOCUMENT_BYTES
+from fl_assets.events.formats.values import cut
 
 MAX_RECORD_BYTES = MAX_DOCUMENT_BYTES
 """Largest record that is read, as it is in the file and as a line of JSON."""
@@ -38,9 +39,11 @@ def value_of(cell: str) -> Any:
     except orjson.JSONDecodeError:
         is_quoted = cell.startswith(("{'", "['", "[{'")) and len(cell) <= _MAX_QUOTED
     try:
-        return ast.literal_eval(cell) if is_quoted else cell
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = ast.literal_eval(cell) if is_quoted else cell
+        line_of(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return cell
+    return value
 
 
 def as_texts(value: Any) -> Any:
@@ -53,12 +56,15 @@ def as_texts(value: Any) -> Any:
 
 
 def line_of(record: Any) -> bytes:
-    """Write a record as a line of JSON; times without a zone are UTC, bytes are text or else hex."""
-    return orjson.dumps(
-        record,
-        default=_plain,
-        option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS,
-    )
+    """Write a record as a line of JSON; times without a zone are UTC, bytes are text or else hex.
+
+    What is nested too deep is left out.
+    """
+    option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS
+    try:
+        return orjson.dumps(record, default=_plain, option=option)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(cut(record), default=_plain, option=option)
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from fl_assets.events.formats import FORMATS, detect
 from fl_assets.events.formats.causes import FailedSpan, Place, causes_of
 from fl_assets.events.formats.exceptions import is_vague, leaf_of
 from fl_assets.events.formats.messages import users_words
-from fl_assets.events.formats.seam import EvaluationLine, RefusedLine, is_balanced
+from fl_assets.events.formats.seam import EvaluationLine, RefusedLine, is_balanced, json_records
 from fl_assets.events.formats.tool_results import bare_error, error_in_result
 from fl_assets_tests.events.formats.documents import OF_LINES
 
@@ -236,7 +236,7 @@ def each_replaced(value: object, other: object) -> Iterator[object]:
 @pytest.mark.parametrize("name", [*DOCUMENTS, *OF_LINES])
 def test_a_value_nested_too_deep_breaks_no_reader_wherever_it_is(name):
     (found,) = [entry for entry in FORMATS if entry.name == name]
-    deep = b"[" * 900 + b"]" * 900
+    deep = b"[" * 1000 + b"]" * 1000
     for document in OF_LINES.get(name) or [DOCUMENTS[name]]:
         for changed in each_replaced(document, "DEEP"):
             list(found.read([(1, orjson.dumps(changed).replace(b'"DEEP"', deep))]))
@@ -269,6 +269,7 @@ def of_failures(text: str) -> None:
         (users_words, "".join(f"<ide_{number}>" for number in range(LONG // 12))),
         (users_words, filled("[INST]<<SYS>>[/INST]")),
         (of_failures, filled("Guardrail")),
+        (lambda text: list(json_records([(1, text.encode())])), '{"a":1} ' * 150_000),
         (lambda text: is_balanced(text.encode()), filled('\\"', '{"a": "')),
         (lambda text: detect("x", text.encode()[:65_536]), filled("\n")),
     ],
