@@ -42,6 +42,7 @@ STAND_IN = "|".join(
         "%[(]|%s(?:$|[^0-9A-Za-z])",
         "%[A-Z_]+%",
         "(?:env|keyring|ssm):[A-Z][A-Z0-9_]*$|(?:file|vault|ssm):[0-9A-Za-z_.-]*/[0-9A-Za-z_./#-]*$",
+        "@Microsoft[.]KeyVault",
         "(?:op|ref[+][a-z]+|vault|secret|file|env|keyring|ssm|awssm|gcpsm)://",
         "(?:invalid|incorrect|wrong|too|not|must|missing|required|expired|bad)_[a-z_]+$",  # what is wrong
         ":[a-z_]+$|!(?:Ref|Sub|GetAtt|ImportValue|FindInMap|vault|secret|env|env_var|ref|reference|sub)$",

@@ -39,7 +39,7 @@ _CODE_OF = any_case(
 )
 _is_other = linear.searcher(
     "(?:(?:^|[^A-Za-z])(?:user(?:name)?|host(?:name)?|port|db(?:_?name)?|database|schema|region)[\"']?[:=]"
-    "|(?:^|[^A-Za-z])passwd(?: -[a-zS])? )[\"']?$|"
+    "|(?:^|[^A-Za-z])(?:passwd(?: -[a-zS])?|(?:kubectl|oc) [a-z]+ secrets?|secret volume|realm) )[\"']?$|"
     f"(?:{KEY_OF}[ _-]?[Kk]eys?|{TOKEN_OF}[ _-]?[Tt]okens?|{_CODE_OF}[ _-]?[Cc]odes?(?: is| was)?)"
     "[\"'`]?[ :=]{1,3}[\"'`]?$"
 )
