@@ -209,7 +209,7 @@ class FederatedLearningCoordinator:
         alone = len(days) == 1
         tags = {} if alone else range_tags(days[0], days[-1])
         outcome = self._execute("learning_cycle", partition_key=str(days[0]) if alone else None, tags=tags)
-        results = [self._result_of(outcome.run_id, day) for day in days]
+        results = [self._result(CycleLog.cycle_id(outcome.run_id, day)) for day in days]
         unfinished = [
             result for result in results if result is None or result.status in ("running", "failed")
         ]
@@ -245,18 +245,13 @@ class FederatedLearningCoordinator:
             close_idle()
             pa.default_memory_pool().release_unused()
 
-    def _result_of(self, run_id: str, day: date) -> LearningCycleResult | None:
-        return self._result(CycleLog.cycle_id(run_id, day))
-
     def _result(self, cycle_id: str) -> LearningCycleResult | None:
         row = self.workspace.cycles.of(cycle_id)
         if row is None:
             return None
-        times = {
-            name: row[name].replace(tzinfo=UTC) if row[name] else None for name in ("start_time", "end_time")
-        }
-        fields = {name: value for name, value in row.items() if name != "event_date"}
-        return LearningCycleResult.model_validate({**fields, **times, "day": row["event_date"]})
+        row["day"] = row.pop("event_date")
+        row |= {name: row[name] and row[name].replace(tzinfo=UTC) for name in ("start_time", "end_time")}
+        return LearningCycleResult.model_validate(row)
 
 
 def failure_of(outcome: dg.ExecuteInProcessResult) -> str:

@@ -260,29 +260,18 @@ def _version_problems(manifest: AdapterManifest, known: Known, *, allow_rollback
     return found
 
 
-class AdapterOffer(Record):
-    """What decisions read of a catalogue's row: a version, and the admission rules that it breaks."""
-
-    adapter_id: str = Field(min_length=1)
-    version: str = Field(min_length=1)
-    installed_version: str | None = None
-    skills: tuple[str, ...] = ()
-    """What it is trained for, e.g. tool_calling; without any it is taken for every need."""
-    refusals: tuple[str, ...] = ()
-    """Empty when it is admissible."""
-
-
 class Offered(Record):
     """One row of the catalogue: a version, whether it is installed, and why it is refused."""
 
     source: str
-    adapter_id: str
-    version: str
+    adapter_id: str = Field(min_length=1)
+    version: str = Field(min_length=1)
     base_model: str = ""
     base_revision: str = ""
     expires: date | None = None
     size_bytes: int = 0
     skills: tuple[str, ...] = ()
+    """What it is trained for, e.g. tool_calling; without any it is taken for every need."""
     signed_by: str = ""
     """Trusted key that signed it; '' for none."""
     installed_version: str | None = None
@@ -291,11 +280,6 @@ class Offered(Record):
     """Whether this version lies on disk, in use or not."""
     refusals: tuple[str, ...] = ()
     """Empty when it is admissible."""
-
-    def offer(self) -> AdapterOffer:
-        """Return the part that decisions read."""
-        fields = ("adapter_id", "version", "installed_version", "skills", "refusals")
-        return AdapterOffer(**{name: getattr(self, name) for name in fields})
 
 
 def newest_first(offered: Sequence[Offered]) -> list[Offered]:

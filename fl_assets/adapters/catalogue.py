@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from fl_assets.adapters.admission import AdapterOffer, Offered, newest_first
+from fl_assets.adapters.admission import Offered, newest_first
 from fl_assets.infra.warehouse import Warehouse
 
 
@@ -25,10 +25,9 @@ class Catalogue:
             return 0
         return self.warehouse.replace_records("adapter_catalogue", day, (one.model_dump() for one in offered))
 
-    def offers(self, day: date) -> list[AdapterOffer]:
+    def offers(self, day: date) -> list[Offered]:
         """Return what was offered, by adapter and newest first."""
         rows = self.warehouse.read_day("adapter_catalogue", day)
-        offered = [
-            Offered(**{name: value for name, value in row.items() if name != "event_date"}) for row in rows
-        ]
-        return [one.offer() for one in newest_first(offered)]
+        return newest_first(
+            [Offered(**{name: value for name, value in row.items() if name != "event_date"}) for row in rows]
+        )

@@ -133,7 +133,7 @@ class Web:
         return answer.headers
 
     def _left(self, secs: float) -> float:
-        """Return so many seconds, or as many as are left for the source."""
+        """Return the seconds, or fewer when the source has fewer left."""
         try:
             return min(secs, self._all.left()) if self._all else secs
         except TimeoutError:

@@ -99,16 +99,15 @@ def verify(
     verdicts = [store.examine(path, now=now_utc()) for path in installed or [Path(what)]]
     if as_json:
         show_json([one.model_dump(mode="json") for one in verdicts])
-    for one in [] if as_json else verdicts:
-        rules = ", ".join(dict.fromkeys(problem.rule for problem in one.problems))
-        verdict = f"broken: {rules}" if rules else "sound"
-        say(f"{one.adapter_id or one.path} {one.version}: {verdict}")
-        say(
-            f"  signed by {one.signed_by or 'no trusted key'}, holds until "
-            f"{one.expires or '(no manifest)'}, {one.path}"
-        )
-        for problem in one.problems:
-            say(f"  {problem}")
+    else:
+        for one in verdicts:
+            rules = ", ".join(dict.fromkeys(problem.rule for problem in one.problems))
+            verdict = f"broken: {rules}" if rules else "sound"
+            say(f"{one.adapter_id or one.path} {one.version}: {verdict}")
+            signed, expires = one.signed_by or "no trusted key", one.expires or "(no manifest)"
+            say(f"  signed by {signed}, holds until {expires}, {one.path}")
+            for problem in one.problems:
+                say(f"  {problem}")
     if any(one.problems for one in verdicts):
         raise typer.Exit(1)
 

@@ -11,7 +11,7 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ import typer
 
 from fl_assets.cli.help_page import Sections
 from fl_assets.core.settings import FederatedLearningConfig, SettingsError
-from fl_assets.infra.clock import now_utc
+from fl_assets.infra.clock import now_utc, yesterday
 from fl_assets.infra.errors import ExplainedError
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history 
 
 def parse_day(text: str) -> date:
     """Read a day of the command line: YYYY-MM-DD, or `today` or `yesterday` in UTC."""
-    today = now_utc().date()
-    named = {"today": today, "yesterday": today - timedelta(days=1)}
+    named = {"today": now_utc().date(), "yesterday": yesterday()}
     if text.lower() in named:
         return named[text.lower()]
     try:

@@ -6,7 +6,7 @@ answers (`answers.py`, `adapters.py`), for serving the UI (`server.py`) and for 
 
 import errno
 import shlex
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +27,7 @@ from fl_assets.cli.application import (
     report_of,
     settings_of_inputs,
 )
-from fl_assets.infra.clock import now_utc
+from fl_assets.infra.clock import yesterday
 
 Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="Show every playbook; twice, Dagster's log, too.")
@@ -55,7 +55,6 @@ def cycle(
     coordinator = coordinator_here(verbose=verbose > 1, first=date_)
     from fl_assets.coordinator import InsufficientData
 
-    yesterday = None if date_ else now_utc().date() - timedelta(days=1)
     try:
         with status("reading new telemetry") as say:
             day = date_ or coordinator.latest_complete_day(say)
@@ -63,7 +62,7 @@ def cycle(
             result = known or coordinator.run_learning_cycle(day, progress=say)
     except InsufficientData as error:
         result = error.result
-    view = cycle_view(coordinator.workspace, result, later_until=yesterday)
+    view = cycle_view(coordinator.workspace, result, later_until=None if date_ else yesterday())
     show_cycle(view, as_json=as_json, everything=verbose > 0)
     if result.status == "insufficient_data":
         raise typer.Exit(TOO_FEW_EVENTS)
@@ -149,7 +148,7 @@ def simulate(
             say(f"telemetry: {out} has files already; nothing simulated")
             return
         raise CommandError(f"simulate: {out} is not empty; give another --out, or remove its files first")
-    last = end or now_utc().date() - timedelta(days=1)
+    last = end or yesterday()
     with status(f"simulating {nodes} nodes over {days} days") as progress:
         report = write_fleet(
             out,
@@ -241,7 +240,7 @@ def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
     from fl_assets.cli.console import show_json, show_playbooks
 
     space, content = report_of(date_)
-    found = sorted(space.playbooks.of(content.day), key=lambda one: one.rank)
+    found = space.playbooks.ranked(content.day)
     if as_json:
         show_json([one.model_dump(mode="json") for one in found])
     else:
@@ -281,9 +280,8 @@ def explain(
     from fl_assets.cli.pattern_view import show_pattern
 
     _, content = report_of(date_)
-    ids = {one.pattern_id: one.pattern_id for one in content.patterns}
     answered = {one.improvement_id: one.pattern_id for one in content.playbooks}
-    ids |= answered
+    ids = {one.pattern_id: one.pattern_id for one in content.patterns} | answered
     ids |= {one.decision_id: answered[one.improvement_id] for one in content.decisions}
     listing = f"fl-assets patterns --all --date {content.day}"
     if not any(one.startswith(pattern_id) for one in ids):
@@ -292,8 +290,8 @@ def explain(
             f"{pattern_id!r} is no id of {content.day}; `{search}` looks for it in texts, codes and nodes"
         )
     wanted = ids[one_of(pattern_id, list(ids), f"patterns of {content.day}", listing)]
-    found = [one for one in content.patterns if one.pattern_id == wanted]
-    show_pattern(found[0], content, as_json=as_json)
+    found = next(one for one in content.patterns if one.pattern_id == wanted)
+    show_pattern(found, content, as_json=as_json)
 
 
 @app.command()

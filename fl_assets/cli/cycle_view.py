@@ -59,14 +59,13 @@ def cycle_view(
     later = [day for day in space.days.with_events(later_until) if day > result.day] if is_latest else []
     day, status = result.day, result.status
     is_analysed = status in ("completed", "gated")
-    playbooks = space.playbooks.of(day) if is_analysed else []
     patterns = space.warehouse.read_day("failure_patterns", day) if is_analysed else []
     reporting = max((row["nodes_reporting"] for row in patterns), default=0)
     return CycleView(
         result=result,
         patterns=patterns,
         too_few_nodes=too_few_nodes(reporting, space.settings.min_nodes),
-        playbooks=sorted(playbooks, key=lambda one: one.rank),
+        playbooks=space.playbooks.ranked(day) if is_analysed else [],
         decisions=space.warehouse.read_day("update_decisions", day) if status == "completed" else [],
         files=_files(space, day),
         unread=space.index.unread(),

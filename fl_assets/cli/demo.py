@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from fl_assets.cli.application import CommandError, app, day_option
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.infra.clock import held_at, now_utc
+from fl_assets.infra.clock import held_at, yesterday
 
 STATE_FILE = "demo.json"
 OPERATOR = "demo"
@@ -44,7 +44,7 @@ def demo(end: Annotated[date | None, day_option("Last day; by default yesterday,
         say(f"telemetry: {telemetry} has files already; nothing simulated")
         return
     with status("simulating a fleet") as progress:
-        run = DemoRun(config, end or now_utc().date() - timedelta(days=1), progress)
+        run = DemoRun(config, end or yesterday(), progress)
         run.live()
     plan, truth = run.fleet.plan, telemetry.parent / "truth.json"
     say(

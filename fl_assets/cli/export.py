@@ -1,6 +1,7 @@
 """`fl-assets export`: playbooks as issues (`report/issue_text.py`) or test cases (`report/case_files.py`)."""
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,8 @@ from typing import Annotated
 import typer
 
 from fl_assets.cli.application import CommandError, DateOption, app, report_of
+from fl_assets.core.models import Playbook
+from fl_assets.core.settings import FederatedLearningConfig
 
 
 class ExportFormat(StrEnum):
@@ -45,14 +48,11 @@ def export(
     Example: fl-assets export 3f2a --format promptfoo --out regressions.yaml
     """
     from fl_assets.infra.disk import write_atomically
-    from fl_assets.infra.http import Deadline
     from fl_assets.report.case_files import written
-    from fl_assets.report.issue_text import issue_text
-    from fl_assets.report.written_text import DEADLINE_SECS, WriterError, text_by_model
 
     space, content = report_of(date_)
     day = content.day
-    found = sorted(space.playbooks.of(day), key=lambda one: one.rank)
+    found = space.playbooks.ranked(day)
     chosen = [one for one in found if not one.held_because]
     if playbook_id:
         chosen = [one for one in found if one.improvement_id.startswith(playbook_id)]
@@ -62,15 +62,7 @@ def export(
             f"export: no playbook of {day} {which}; `fl-assets playbooks --date {day}` lists them"
         )
     if format_ is ExportFormat.MARKDOWN:
-        deadline = Deadline(DEADLINE_SECS)
-        texts = []
-        for one in chosen:
-            try:
-                texts.append(issue_text(one, text_by_model(one, space.settings, deadline)))
-            except WriterError as error:  # what a model writes is beside the point
-                typer.echo(f"export: {one.improvement_id}: no text by a model, {error}", err=True)
-                texts.append(issue_text(one))
-        text = "\n\n---\n\n".join(texts)
+        text = _issues(chosen, space.settings)
     else:
         window, least = space.days.window(day), space.settings.min_nodes
         families = {one.advice.family_id for one in chosen}
@@ -87,3 +79,18 @@ def export(
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode(), mode=0o644)
     typer.echo(f"export: wrote {out}")
+
+
+def _issues(playbooks: Sequence[Playbook], settings: FederatedLearningConfig) -> str:
+    from fl_assets.infra.http import Deadline
+    from fl_assets.report.issue_text import issue_text
+    from fl_assets.report.written_text import DEADLINE_SECS, WriterError, text_by_model
+
+    deadline, texts = Deadline(DEADLINE_SECS), []
+    for one in playbooks:
+        try:
+            texts.append(issue_text(one, text_by_model(one, settings, deadline)))
+        except WriterError as error:  # what a model writes is beside the point
+            typer.echo(f"export: {one.improvement_id}: no text by a model, {error}", err=True)
+            texts.append(issue_text(one))
+    return "\n\n---\n\n".join(texts)

@@ -4,13 +4,14 @@ Text from telemetry is separated under `telemetry`, and the server's instruction
 agent must not do what an error text asks for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from fl_assets.cli.application import CommandError, app, report_of
+from fl_assets.core.models import Record
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -64,48 +65,44 @@ def patterns(day: str | None = None, failing_only: bool = True) -> dict[str, Any
     """List what fails, most failures first: class, state, counts, rates, nodes, confidence it persists."""
     content = _report(day)[1]
     chosen = [one for one in content.patterns if one.failures or not failing_only]
-    return _listed(content, "patterns", (one.model_dump(mode="json") for one in chosen))
+    return _listed(content, "patterns", chosen)
 
 
 def pattern(pattern_id: str, day: str | None = None) -> dict[str, Any]:
     """Return all that is known of one pattern: evidence, what differs, what worked, examples, playbooks."""
     space, content = _report(day)
-    (found,) = _one(content.patterns, "pattern_id", pattern_id)
+    found = _one(content.patterns, "pattern_id", pattern_id)
     answers = [
-        one.model_dump(mode="json")
+        _dumped(one)
         for one in space.playbooks.of(content.day)
         if found.pattern_id in (one.pattern_id, *one.merged_patterns)
     ]
-    return {
-        "day": content.day.isoformat(),
-        "pattern": _apart(found.model_dump(mode="json")),
-        "playbooks": [_apart(one) for one in answers],
-    }
+    return {"day": content.day.isoformat(), "pattern": _dumped(found), "playbooks": answers}
 
 
 def playbooks(day: str | None = None) -> dict[str, Any]:
     """List what should change, what should prevent most failures first, and what is held back and why."""
     content = _report(day)[1]
-    return _listed(content, "playbooks", (one.model_dump(mode="json") for one in content.playbooks))
+    return _listed(content, "playbooks", content.playbooks)
 
 
 def playbook(playbook_id: str, day: str | None = None) -> dict[str, Any]:
     """Return all of one playbook: change, evidence, cost, causes, cures, examples, how it is judged."""
     space, content = _report(day)
-    (found,) = _one(space.playbooks.of(content.day), "improvement_id", playbook_id)
-    return {"day": content.day.isoformat(), "playbook": _apart(found.model_dump(mode="json"))}
+    found = _one(space.playbooks.of(content.day), "improvement_id", playbook_id)
+    return {"day": content.day.isoformat(), "playbook": _dumped(found)}
 
 
 def decisions(day: str | None = None) -> dict[str, Any]:
     """List what happens with each playbook, why, and how to roll it back."""
     content = _report(day)[1]
-    return _listed(content, "decisions", (one.model_dump(mode="json") for one in content.decisions))
+    return _listed(content, "decisions", content.decisions)
 
 
 def outcomes(day: str | None = None) -> dict[str, Any]:
     """List how trials of changes went: canary nodes against untouched ones, effect with interval, verdict."""
     content = _report(day)[1]
-    return _listed(content, "outcomes", (one.model_dump(mode="json") for one in content.outcomes))
+    return _listed(content, "outcomes", content.outcomes)
 
 
 def _report(day: str | None) -> "tuple[Workspace, Report]":
@@ -126,22 +123,25 @@ def _refusal(message: str) -> Exception:
     return ToolError(message)
 
 
-def _one(rows: Iterable[Any], key: str, wanted: str) -> list[Any]:
+def _one(rows: Iterable[Any], key: str, wanted: str) -> Any:
     found = [one for one in rows if getattr(one, key).startswith(wanted)]
     found = [one for one in found if getattr(one, key) == wanted] or found
     if len(found) != 1 or not wanted:
         raise _refusal(f"{len(found)} begin with {wanted[:80]!r}; exactly one must")
-    return found
+    return found[0]
 
 
-def _listed(content: "Report", name: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    found = [_apart(row) for row in rows]
+def _listed(content: "Report", name: str, rows: Sequence[Record]) -> dict[str, Any]:
     return {
         "day": content.day.isoformat(),
         "summary": list(content.summary),
-        name: found[:MAX_LISTED],
-        "left_out": max(0, len(found) - MAX_LISTED),
+        name: [_dumped(row) for row in rows[:MAX_LISTED]],
+        "left_out": max(0, len(rows) - MAX_LISTED),
     }
+
+
+def _dumped(record: Record) -> dict[str, Any]:
+    return _apart(record.model_dump(mode="json"))
 
 
 def _apart(value: Any) -> Any:

@@ -4,14 +4,14 @@ What does not go here: the rules (`updates/node_side.py`, `federation/node_side.
 """
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fl_assets.cli.application import CommandError, app, day_option, settings_of_inputs
-from fl_assets.infra.clock import now_utc
+from fl_assets.infra.clock import yesterday
 
 
 @app.command()
@@ -89,13 +89,12 @@ def summarize(
     if to and not from_:
         raise CommandError("summarize: --to needs --from")
     space = Workspace(settings_of_inputs())
-    yesterday = now_utc().date() - timedelta(days=1)
     node = NodeSummaries(space.settings, space.engine)
     try:
         with status("reading new telemetry") as progress:
             space.engine.ingest(progress)
-            first, last = from_, to or yesterday
-            days = node.days(first, last) if first else [day or yesterday]
+            first, last = from_, to or yesterday()
+            days = node.days(first, last) if first else [day or yesterday()]
             summaries = [node.summarize_day(each) for each in days]
         if not summaries:
             raise CommandError(

@@ -1,13 +1,13 @@
 """`fl-assets pull`: pull a day of a source now; see `sources/pull.py`."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated
 
 import typer
 
 from fl_assets.cli.application import AsJson, CommandError, app, day_option
 from fl_assets.core.settings import FederatedLearningConfig
-from fl_assets.infra.clock import now_utc
+from fl_assets.infra.clock import yesterday
 
 
 @app.command()
@@ -38,7 +38,7 @@ def pull(
     chosen = [source for source in space.sources if name in (None, source.name)]
     if not chosen:
         raise CommandError(f"pull: no source is called {name!r}; there are: {known}")
-    day = date_ or now_utc().date() - timedelta(days=1)
+    day = date_ or yesterday()
     with status(f"pulling {day}") as progress:
         found = [space.pull.day(source, day, progress) for source in chosen]
     if as_json:

@@ -345,9 +345,7 @@ class FederatedLearningConfig(BaseSettings):
     @property
     def lake_folder(self) -> Path:
         """Local folder that the lake is read from: the lake itself, or its mirror."""
-        if isinstance(self.lake_path, Path):
-            return self.lake_path
-        return self.data_path / "lake-mirror" / hashlib.sha256(self.lake_path.encode()).hexdigest()[:12]
+        return self._local(self.lake_path, "lake-mirror")
 
     @property
     def policy_path(self) -> Path | None:
@@ -358,10 +356,12 @@ class FederatedLearningConfig(BaseSettings):
     @property
     def telemetry_folder(self) -> Path:
         """Local folder that telemetry is read from: the one that is set, or the copy of a bucket."""
-        if isinstance(self.telemetry_path, Path):
-            return self.telemetry_path
-        name = hashlib.sha256(self.telemetry_path.encode()).hexdigest()[:12]
-        return self.data_path / "telemetry-mirror" / name
+        return self._local(self.telemetry_path, "telemetry-mirror")
+
+    def _local(self, place: Path | str, mirror: str) -> Path:
+        if isinstance(place, Path):
+            return place
+        return self.data_path / mirror / hashlib.sha256(place.encode()).hexdigest()[:12]
 
     @property
     def reports_path(self) -> Path:
@@ -413,18 +413,12 @@ def _explain(error: ValidationError, fields: dict[str, FieldInfo]) -> list[str]:
         )  # a secret may hold a slash
         value = "(not shown)" if SecretStr in get_args(fields[field].annotation) else repr(given)
         default = fields[field].get_default()
-        shown = (
-            ",".join(default)
-            if isinstance(default, tuple)
-            else str(default).lower()
-            if isinstance(default, bool)
-            else ""
-            if default is None
-            else str(default)
-        )
-        lines.append(
-            f"{name}={value}: {rule}; fix it, or unset it{f' for the default {shown}' if shown else ''}"
-        )
+        if isinstance(default, tuple):
+            default = ",".join(default)
+        elif isinstance(default, bool):
+            default = str(default).lower()
+        usual = "" if default in (None, "") else f" for the default {default}"
+        lines.append(f"{name}={value}: {rule}; fix it, or unset it{usual}")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 _held: list[datetime] = []
 
@@ -10,6 +10,11 @@ _held: list[datetime] = []
 def now_utc() -> datetime:
     """Return the present time, aware, UTC."""
     return _held[-1] if _held else datetime.now(UTC)
+
+
+def yesterday() -> date:
+    """Return the day before today, UTC."""
+    return now_utc().date() - timedelta(days=1)
 
 
 @contextmanager

@@ -130,7 +130,7 @@ class Lake:
         return manifest
 
     def manifest_or_damage(self, table: str, day: date) -> Manifest | None:
-        """Return the same, for who only reads: in place of a damaged one, one without rows that says so.
+        """Return the manifest for a reader: instead of a damaged one, one without rows that says so.
 
         So a damaged day stops no other: `verify` names it, and nothing is written to it or removed from it.
 
@@ -261,7 +261,7 @@ class Lake:
     def add(self, table: str, day: date, rows: int, write: Callable[[Path], object]) -> LakeFile:
         """Write a file of a day; it is at `staged` until a commit names it.
 
-        `write` writes the Parquet, of so many rows, to a path.
+        `write` writes the Parquet, of `rows` rows, to a path.
         """
         folder = self.folder(table, day)
         folder.mkdir(parents=True, exist_ok=True)

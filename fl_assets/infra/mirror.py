@@ -160,12 +160,10 @@ class MirroredLake(Lake):
 
     def _named(self) -> set[str]:
         """Return the keys of all files that manifests name."""
-        folders = [folder for folder in self.root.glob(f"*/{PREFIX}*") if (folder / MANIFEST).is_file()]
-        manifests = [Manifest.model_validate_json((folder / MANIFEST).read_bytes()) for folder in folders]
         return {
-            f"{folder.parent.name}/{folder.name}/{file.name}"
-            for folder, manifest in zip(folders, manifests, strict=True)
-            for file in manifest.files
+            f"{path.parent.relative_to(self.root).as_posix()}/{file.name}"
+            for path in self.root.glob(f"*/{PREFIX}*/{MANIFEST}")
+            for file in Manifest.model_validate_json(path.read_bytes()).files
         }
 
     def _verify_store(self, manifest: Manifest) -> list[Violation]:

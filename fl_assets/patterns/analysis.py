@@ -125,7 +125,7 @@ _LEADS = ("pattern_id", "kind", "template", "why_grouped", "failure_class", "rul
 def _families(patterns: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
     """Return rows of failure_families: evidence of all their messages, pooled, and words of the lead.
 
-    `pooled` is the same evidence by family, its id in the place of the pattern's.
+    `pooled` is the same evidence by family, with its id where a pattern has its own.
     """
     is_oldest = patterns["pattern_id"].map(family_id_of) == patterns["family_id"]
     # The oldest pattern leads, so that references to the family stay valid; the largest where it has left.

@@ -59,7 +59,7 @@ class Learner:
         return np.clip(said, 1e-6, 1 - 1e-6)
 
     def update(self, rows: np.ndarray, happened: np.ndarray, worth: np.ndarray) -> None:
-        """Learn from one day's outcomes, each of which is `worth` so many independent ones."""
+        """Learn from one day's outcomes, each of which counts as `worth` independent ones."""
         if not len(rows):
             return
         kept, given = MEMORY_OF_DAYS * self._precision, (1 - MEMORY_OF_DAYS) * self._prior_precision

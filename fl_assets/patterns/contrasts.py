@@ -22,8 +22,7 @@ from fl_assets.patterns.association import adjusted, information, p_more, ratio_
 
 FALSE_DISCOVERY_RATE = 0.01
 MIN_LIFT, MIN_SHARE = 2.0, 0.5
-"""Failure rate with the trait over the rate without it, and the share of failures that have it, at the least.
-"""
+"""Least failure rate with the trait over the rate without it, and least share of failures that have it."""
 MIN_ABOVE = 0.9
 """Share of pairs of nodes, one with an attribute and one without, of which the one with it fails more often.
 """

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 INCIDENT_DAYS, INCIDENTS_MOST = 7, 10
-"""Incidents are counted over these last days, at most so many of a node and of a user."""
+"""Incidents are counted over these last days, at most this many of a node and of a user."""
 HISTORY_DAYS = 28
 """Days, ending with the analysed one, that may say anything about it."""
 BASELINE_DAYS = 14

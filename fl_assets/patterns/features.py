@@ -40,22 +40,7 @@ def features(
     fleet_share = (true @ votes + FLEET_WEIGHT * FLEET_SHARE) / (seen @ votes + FLEET_WEIGHT)
     own_share = (true + OWN_WEIGHT * fleet_share) / (seen + OWN_WEIGHT)
 
-    wide = (facts.failing_nodes >= question.nodes) & (facts.sessions >= question.sessions)
-    has_calls = facts.exposure > 0
-    longer = np.append(memory * OUTCOME_MEMORY, 1.0)
-    since_first = has_calls & (np.cumsum(facts.failures, axis=1) > 0)
-    own_days = ((wide & since_first) @ longer + 0.5) / (since_first @ longer + 1)
-    stays = wide[:, :-1] & wide[:, 1:]
-    at_risk = wide[:, :-1] & has_calls[:, 1:]
-    own_runs = (stays.sum(axis=1) + 1.5) / (at_risk.sum(axis=1) + 2)
-
-    of_fleet = (stays.sum(axis=1) @ votes + 8) / (at_risk.sum(axis=1) @ votes + 10)
-    runs = (stays.sum(axis=1) + 4 * of_fleet) / (at_risk.sum(axis=1) + 4)
-    weekday = np.arange(days - 7, -1, -7)
-    heard = since_first[:, weekday]
-    beyond = (heard * (wide[:, weekday] - own_days[:, None])).sum(axis=1)
-    next_weekday = beyond / (heard.sum(axis=1) + 1.5)
-
+    own_days, own_runs, runs, next_weekday = _wide_days(facts, question, votes)
     usual = _log_rate(facts, slice(0, days), memory=OUTCOME_MEMORY)
     excess = np.clip(_log_rate(facts, slice(days - window, days), memory=1.0) - usual, -2.5, 2.5)
     mean_excess = np.average(excess, weights=view.failing * votes + 1e-9) if excess.size else 0.0
@@ -89,6 +74,29 @@ def features(
         logit(np.clip(view.enough * runs, 1e-3, 1 - 1e-3)),
     )
     return np.stack(columns, axis=1), view
+
+
+def _wide_days(facts: FailureHistory, question: Question, votes: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return what the days say on which a pattern failed as widely as the question asks.
+
+    Returns:
+        The share of such days since its first failure; of runs of them that went on, by the pattern alone and
+        with the fleet's share; and how much more often than usual they fell on the weekday that comes next.
+    """
+    days = facts.failures.shape[1]
+    wide = (facts.failing_nodes >= question.nodes) & (facts.sessions >= question.sessions)
+    has_calls = facts.exposure > 0
+    memory = np.append(OUTCOME_MEMORY ** np.arange(days - 2, -1, -1) * OUTCOME_MEMORY, 1.0)
+    since_first = has_calls & (np.cumsum(facts.failures, axis=1) > 0)
+    own_days = ((wide & since_first) @ memory + 0.5) / (since_first @ memory + 1)
+    stays = (wide[:, :-1] & wide[:, 1:]).sum(axis=1)
+    at_risk = (wide[:, :-1] & has_calls[:, 1:]).sum(axis=1)
+    of_fleet = (stays @ votes + 8) / (at_risk @ votes + 10)
+    weekday = np.arange(days - 7, -1, -7)
+    heard = since_first[:, weekday]
+    beyond = (heard * (wide[:, weekday] - own_days[:, None])).sum(axis=1)
+    next_weekday = beyond / (heard.sum(axis=1) + 1.5)
+    return own_days, (stays + 1.5) / (at_risk + 2), (stays + 4 * of_fleet) / (at_risk + 4), next_weekday
 
 
 def _log_rate(facts: FailureHistory, part: slice, memory: float) -> np.ndarray:

@@ -104,6 +104,17 @@ def learn_from(
         found,
         min_nodes=min_nodes,
     )
+    return Knowledge(
+        _costs(connection, source, min_nodes), found, worked, _examples(read(call_sums.examples_sql(source)))
+    )
+
+
+def _costs(connection: Any, source: str, min_nodes: int) -> pd.DataFrame:
+    """Return the rows of `pattern_consequences`: what failures cost, and by what a family can be named."""
+
+    def read(sql: str) -> pd.DataFrame:
+        return connection.execute(sql).df()
+
     costs = consequences(read(call_sums.CONSEQUENCES_SQL))
     families = costs["family_id"].tolist()
     costs = costs.assign(**_stated_of(families, read(call_sums.texts_sql(source)), min_nodes))
@@ -129,7 +140,7 @@ def learn_from(
     }
     for column, object_of in objects.items():
         costs[column] = [json.dumps(object_of.get(family, {})) for family in families]
-    return Knowledge(costs, found, worked, _examples(read(call_sums.examples_sql(source))))
+    return costs
 
 
 def _stated_of(families: Sequence[str], texts: pd.DataFrame, min_nodes: int) -> dict[str, pd.Series]:

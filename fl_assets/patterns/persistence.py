@@ -39,7 +39,7 @@ SURVIVAL_PRIOR = (0.3, 1.2)
 SURVIVAL_WEIGHT = 20.0
 """Spell days that the survival prior is worth against the fleet's own."""
 INCIDENTS_CENSORED = 10
-"""The background of one-offs is fitted to patterns with at most so many incidents."""
+"""The background of one-offs is fitted to patterns with no more incidents than this."""
 BACKGROUND_PRIOR, BACKGROUND_WEIGHT, BACKGROUND_CEILING = 0.1, 20.0, 0.8
 """Chance that a one-off is followed by a further incident: prior, the patterns it is worth, and the most
 assumed."""
@@ -81,7 +81,7 @@ class FleetPrior:
         return np.where(incidents > 0, self.background ** np.maximum(incidents - 1, 0), 1.0)
 
     def not_one_off(self, incidents: np.ndarray) -> np.ndarray:
-        """Return the posterior probability that a pattern with so many `incidents` is more than a one-off."""
+        """Return the posterior probability that a pattern with `incidents` is more than a one-off."""
         more = np.maximum(incidents - 1, 0)
         odds = SHARE_ONE_OFF * (1 - self.background) / ((1 - SHARE_ONE_OFF) * (1 - REAL_CONTINUES))
         # Of the quotient: of ten thousand incidents, both powers by themselves are nought.

@@ -14,7 +14,7 @@ MIN_SERVICES = 3
 MAX_LOOKED_AT = 200
 """Failing calls of a family whose neighbours are looked for."""
 MAX_DEPTH = 6
-"""Spans between a failing call and the neighbour of another service, at the most."""
+"""Most spans between a failing call and its neighbour of another service."""
 _SIGNS = (
     r'(?i)"(?:[^"]*[._])?(?:gen_ai|llm|model|agent|prompt|completion|tokens?|tool|arguments|args|tool_input'
     r'|conversation|session|session_id|openinference|traceloop)(?:[._][^"]*)?"\s*:'

@@ -22,13 +22,13 @@ is worth."""
 REGRESSED_FAILURES = 3
 """Failures, in sessions, without which a pattern that was gone is not said to be back."""
 PAIR_MOST, PAIR_LEAST = 3.0, 5.0
-"""Patterns that the same two nodes have most of count as so many times what the median pair has; and at
-least as so many."""
+"""All patterns that the same two nodes have most of count together as no more than this many times what the
+median pair has, or than this many patterns if that is more."""
 LOAD_TEST, GROWN_DAYS = 1.4, 3
 """Times the median calls of the days before, as bounded by node, from which a day is not learnt from, unless
 so many days after it have as many."""
 RECENT_DAYS, DECLINE = 3, 0.8
-"""A pattern whose last day has less than this share of the rate of so many days before it is not rising."""
+"""A pattern is not rising when its last day's rate is below this share of the rate of the days before it."""
 STATE_RATIO, STATE_Z = 1.5, 1.96
 """Rate ratio and z-value from which a pattern counts as rising or falling."""
 
@@ -90,7 +90,7 @@ def votes_of(loudest: np.ndarray) -> np.ndarray:
 
 
 def load_tests(calls: np.ndarray) -> np.ndarray:
-    """Return the days with so many more calls than the days around them that their rates teach nothing.
+    """Return the days with far more calls than the days around them, whose rates teach nothing.
 
     Where the days after them have as many, it is the traffic that grew; until two of them are known, nobody
     can tell. `calls` are the fleet's by day.

@@ -26,7 +26,7 @@ READ_DAYS = HISTORY_DAYS + BASELINE_DAYS
 """Days of sums that an analysis reads whole; of older ones, only what dates a message."""
 
 MAX_MESSAGES = 20_000
-"""Distinct messages, at the most, that an analysis looks at: those that most nodes had, then most failures.
+"""An analysis looks at no more distinct messages than this: those that most nodes had, then most failures.
 
 Each takes some 25 kB of memory while they are grouped. What is left out are messages of few calls each: their
 failures stay in the sums and in every rate, and are in no pattern.
@@ -121,10 +121,6 @@ class PatternStore:
             signals=read(_SIGNALS, since),
             summarised=self._summarised(first, day),
         )
-
-    def left_out(self, day: date) -> dict[str, int]:
-        """Return the messages, and their failures, that are too many for `history` to hold."""
-        return left_out(self.warehouse, day)
 
     def replace(self, day: date, found: Analysis) -> int:
         """Replace the day's patterns and their members; return how many patterns there are."""

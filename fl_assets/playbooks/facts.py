@@ -180,8 +180,8 @@ def number_of(row: Mapping[str, Any], name: str) -> float | None:
 def safe_name(name: str, otherwise: str) -> str:
     """Return the name when it is a plain identifier, else `otherwise`.
 
-    Names come from telemetry, and models invent methods. Only ASCII letters, digits and `_ . : / -` pass, 64
-    characters at the most, or a route of 96 with parameters in braces; no link, no wording that orders a
+    Names come from telemetry, and models invent methods. Only ASCII letters, digits and `_ . : / -` pass, up
+    to 64 characters, or a route of up to 96 with parameters in braces; no link, no wording that orders a
     reader to drop its rules, nothing that looks like personal data or a secret (which would gate the whole
     day). Where a name is shown it also stands in backticks, so no viewer makes a link of it.
     """

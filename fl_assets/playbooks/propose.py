@@ -11,7 +11,7 @@ query or response is read here; examples are data beside the change.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -23,7 +23,7 @@ from fl_assets.playbooks.facts import Facts
 from fl_assets.playbooks.fleet import MOST, SETTING, Answer, FleetKnowledge, fleet_answers, loop_answers
 from fl_assets.playbooks.remedies import Remedy
 from fl_assets.playbooks.rules import held_by
-from fl_assets.playbooks.versions import Earlier, content_of, history_of
+from fl_assets.playbooks.versions import Earlier, content_of, following, history_of
 from fl_assets.playbooks.wording import ANY_METHOD, evidence, fields_of, named, tools_of
 
 Row = Mapping[str, Any]
@@ -169,8 +169,8 @@ def _playbook(
     consequence = advice.consequence.text if advice.consequence else ""
     why = f" What is different: {advice.contrasts[0].text}" if advice.contrasts else ""
     worked = f" What worked: {advice.cures[0].text}" if advice.cures else ""
-    earlier, content = history.get(identity), content_of(main.category, title, target, main.changes)
-    tomorrow = datetime.combine(day + timedelta(days=1), time.min, UTC)
+    content = content_of(main.category, title, target, main.changes)
+    known = following(history.get(identity), day, content)
     return Playbook(
         improvement_id=identity,
         category=main.category,
@@ -179,7 +179,7 @@ def _playbook(
         corroboration=facts.corroboration,
         suggested_changes=main.changes,
         evidence_count=facts.failures,
-        created_at=earlier.created_at if earlier else tomorrow,
+        created_at=known.created_at,
         day=day,
         pattern_id=facts.pattern_id,
         remedy_id=main.remedy_id,
@@ -192,7 +192,7 @@ def _playbook(
         nodes_reporting=facts.nodes_reporting,
         failure_rate=facts.failure_rate,
         is_significant=facts.is_significant,
-        version=1 if earlier is None else earlier.version + (earlier.content != content),
+        version=known.version,
         advice=advice,
     )
 

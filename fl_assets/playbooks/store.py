@@ -36,6 +36,10 @@ class PlaybookStore:
         """Return the day's playbooks, by id."""
         return [playbook_of(row) for row in self.warehouse.read_day("playbooks", day)]
 
+    def ranked(self, day: date) -> list[Playbook]:
+        """Return the day's playbooks, those that should prevent most failures first."""
+        return sorted(self.of(day), key=lambda one: one.rank)
+
     def before(self, day: date) -> list[dict[str, Any]]:
         """Return the rows of playbooks of earlier days."""
         earlier = "select * from playbooks where event_date < $day order by event_date, improvement_id"

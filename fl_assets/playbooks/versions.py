@@ -51,7 +51,11 @@ def renumber(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _next(earlier: Earlier | None, day: date, row: Mapping[str, Any]) -> Earlier:
     changes = row["suggested_changes"]
     changes = json.loads(changes) if isinstance(changes, str) else changes
-    content = content_of(row["category"], row["title"], row["target"], changes)
+    return following(earlier, day, content_of(row["category"], row["title"], row["target"], changes))
+
+
+def following(earlier: Earlier | None, day: date, content: str) -> Earlier:
+    """Return a playbook's history up to a day on which it has this content."""
     if earlier is None:
         return Earlier(datetime.combine(day + timedelta(days=1), time.min, UTC), 1, content)
     return Earlier(earlier.created_at, earlier.version + (earlier.content != content), content)

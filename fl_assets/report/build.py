@@ -46,27 +46,7 @@ Line = TypeVar("Line", bound=Record)
 
 def build_report(rows: ReportRows) -> Report:
     """Return the report of a day."""
-    before = {row["pattern_id"]: row for row in rows.earlier_patterns}
-    answers: dict[str, list[str]] = {}
-    for row in rows.playbooks:
-        for pattern_id in (row["pattern_id"], *row["merged_patterns"]):
-            answers.setdefault(pattern_id, []).append(row["improvement_id"])
-    examples, nodes = _examples(rows), _nodes(rows)
-    patterns = sorted(
-        (
-            _pattern(
-                row,
-                before.get(row["pattern_id"]),
-                answers.get(row["pattern_id"], []),
-                is_first=rows.previous_day is None,
-                examples=_of_its_nodes(examples.get(row["family_id"], ()), nodes.get(row["pattern_id"], ())),
-                nodes=nodes.get(row["pattern_id"], ()),
-            )
-            for row in rows.patterns
-        ),
-        key=lambda one: (-one.failures, -one.confidence, one.pattern_id),
-    )
-    playbooks = _playbooks(rows)
+    patterns, playbooks = _patterns(rows), _playbooks(rows)
     window = max((row["window_days"] for row in rows.patterns), default=1)
     status = "not run"
     if rows.cycle:
@@ -130,6 +110,27 @@ def _shown(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(visible(one, MAX_NAME) if isinstance(one, str) else one for one in value)
     return visible(value) if isinstance(value, str) else value
+
+
+def _patterns(rows: ReportRows) -> list[PatternLine]:
+    before = {row["pattern_id"]: row for row in rows.earlier_patterns}
+    answers: dict[str, list[str]] = {}
+    for row in rows.playbooks:
+        for pattern_id in (row["pattern_id"], *row["merged_patterns"]):
+            answers.setdefault(pattern_id, []).append(row["improvement_id"])
+    examples, nodes = _examples(rows), _nodes(rows)
+    lines = [
+        _pattern(
+            row,
+            before.get(row["pattern_id"]),
+            answers.get(row["pattern_id"], []),
+            is_first=rows.previous_day is None,
+            examples=_of_its_nodes(examples.get(row["family_id"], ()), nodes.get(row["pattern_id"], ())),
+            nodes=nodes.get(row["pattern_id"], ()),
+        )
+        for row in rows.patterns
+    ]
+    return sorted(lines, key=lambda one: (-one.failures, -one.confidence, one.pattern_id))
 
 
 def _pattern(

@@ -76,6 +76,7 @@ class Noise:
     service: str
     method: str
     text: str
+    status: str = "error"
 
 
 _DATA: dict[str, Any] = read_data(Path(__file__).with_suffix(".yaml"))

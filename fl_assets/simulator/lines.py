@@ -75,14 +75,14 @@ class NodeStyle:
                     _quoted(render(template, random)) for _ in range(ARGUMENTS_PER_METHOD)
                 )
         return cls(
-            name,
-            metadata,
-            float(rng.lognormal(0, 0.15)),
-            clock,
-            2 if abroad else 0,
-            "+02:00" if abroad else "Z",
-            arguments,
-            wrong_arguments,
+            node=name,
+            metadata=metadata,
+            latency=float(rng.lognormal(0, 0.15)),
+            clock=clock,
+            zone_hours=2 if abroad else 0,
+            zone="+02:00" if abroad else "Z",
+            arguments=arguments,
+            wrong_arguments=wrong_arguments,
         )
 
 
@@ -246,7 +246,7 @@ def _call_lines(
     invented = {
         index for index, failure in enumerate(plan.call_failures) if failure.failure_class == "unknown_tool"
     }
-    planted = len(plan.call_failures)
+    causes = (*plan.call_failures, *NOISE)
     attributes = {
         at: [f',"{cause.attribute}":"{value}"' for value in (cause.instead_of, cause.given)]
         for at, cause in CAUSES
@@ -261,14 +261,13 @@ def _call_lines(
         head, outcome, status = heads[method_at], "true", "ok"
         error = "null"
         if cause_at >= 0:
-            outcome = "false"
-            text = plan.call_failures[cause_at].text if cause_at < planted else NOISE[cause_at - planted].text
-            status = plan.call_failures[cause_at].status if cause_at < planted else "error"
-            if text is not None:
-                text = render(text, random)
+            cause = causes[cause_at]
+            outcome, status = "false", cause.status
+            if cause.text is not None:
+                text = render(cause.text, random)
                 error = _quoted(text)
                 if cause_at in invented and random.random() < 0.3:
-                    named = _quoted(text.split(chr(39))[1])
+                    named = _quoted(text.split("'")[1])
                     head = f'"service":"{METHODS[method_at].service}","method":{named},"duration_ms":'
         pool = style.arguments[method_at]
         if is_shown and method_at in style.wrong_arguments:

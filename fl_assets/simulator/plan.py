@@ -151,20 +151,19 @@ def plan_fleet(
     of_calls, failures = _failing_calls(call_failures, calls, traffic, seed)
     noise = _noise(calls - failures.sum(axis=0), np.random.default_rng([seed, 2]))
     of_talk, affected = _affected_sessions(talk_failures, sessions, failures.sum(axis=(0, 3)), traffic, seed)
-    level = np.concatenate([of_calls, of_talk])
     return FleetPlan(
-        seed,
-        calendar,
-        names,
-        calls,
-        turns,
-        sessions,
-        failures,
-        affected,
-        noise,
-        level,
-        call_failures,
-        talk_failures,
+        seed=seed,
+        days=calendar,
+        nodes=names,
+        calls=calls,
+        turns=turns,
+        sessions=sessions,
+        failures=failures,
+        affected=affected,
+        noise=noise,
+        levels=np.concatenate([of_calls, of_talk]),
+        call_failures=call_failures,
+        talk_failures=talk_failures,
     )
 
 

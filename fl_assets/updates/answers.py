@@ -26,13 +26,13 @@ class AnswerError(ValueError):
     """An answer that is not accepted; the text says why, in one line."""
 
 
-def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -> Decided:
+def locate_decision(stores: UpdateStores, decision_id: str, releases: Releases) -> Decided:
     """Return a stored decision by its id, or by the start of it.
 
     Raises:
         AnswerError: none or several have it.
     """
-    rows = space.warehouse.rows(
+    rows = stores.warehouse.rows(
         "select distinct event_date, decision_id from update_decisions where starts_with(decision_id, "
         "$id) order by all",
         {"id": decision_id},
@@ -41,7 +41,7 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
         raise AnswerError(_not_one(decision_id, [row["decision_id"] for row in rows], "decisions"))
     found = [
         one
-        for one in decided_on(space, rows[0]["event_date"], releases.rollouts())
+        for one in decided_on(stores, rows[0]["event_date"], releases.rollouts())
         if one.decision.decision_id == rows[0]["decision_id"]
     ]
     if not found:
@@ -52,9 +52,9 @@ def locate_decision(space: UpdateStores, decision_id: str, releases: Releases) -
     return found[0]
 
 
-def codes_of(space: UpdateStores, day: date) -> dict[str, str]:
+def codes_of(stores: UpdateStores, day: date) -> dict[str, str]:
     """Return by decision the code of the next answer, for a day's decisions that may be answered."""
-    found, intent = decided_on(space, day, open_releases(space).rollouts()), intent_of(space)
+    found, intent = decided_on(stores, day, open_releases(stores).rollouts()), intent_of(stores)
     return {
         one.decision.decision_id: intent.code(one.update, one.known)
         for one in found
@@ -62,18 +62,18 @@ def codes_of(space: UpdateStores, day: date) -> dict[str, str]:
     }
 
 
-def code_for(space: UpdateStores, decision_id: str) -> str:
+def code_for(stores: UpdateStores, decision_id: str) -> str:
     """Return the code of the next answer to a decision.
 
     Raises:
         AnswerError: none or several have the id.
     """
-    found = locate_decision(space, decision_id, open_releases(space))
-    return intent_of(space).code(found.update, found.known)
+    found = locate_decision(stores, decision_id, open_releases(stores))
+    return intent_of(stores).code(found.update, found.known)
 
 
 def answer(
-    space: UpdateStores,
+    stores: UpdateStores,
     decision_id: str,
     *,
     yes: bool,
@@ -99,8 +99,8 @@ def answer(
     if not by.strip() or not reason.strip():
         empty = " and ".join(name for name, text in (("by", by), ("reason", reason)) if not text.strip())
         raise AnswerError(f"decision {decision_id!r}: {empty} must not be empty")
-    releases = open_releases(space, clock)
-    found = locate_decision(space, decision_id, releases)
+    releases = open_releases(stores, clock)
+    found = locate_decision(stores, decision_id, releases)
     decision = found.decision
     if yes and not can_be_answered(decision):
         past = ", and of a past day" if decision.mode == "backtest" else ""
@@ -108,7 +108,7 @@ def answer(
             f"decision {decision.decision_id} is {in_words(decision.model_dump())}{past}: there is nothing "
             f"to approve; `fl-assets explain {decision.decision_id[:8]}` says why"
         )
-    code = intent_of(space).is_meant(codes, found.update, found.known)
+    code = intent_of(stores).is_meant(codes, found.update, found.known)
     if not code:
         shown = ", ".join(repr(one[:20]) for one in list(codes)[:3])
         given = f"{shown} is none" if codes else "no code was given"
@@ -124,11 +124,11 @@ def answer(
         )
     except RefusedChangeError as error:
         raise AnswerError(str(error)) from error
-    return locate_decision(space, decision.decision_id, releases)
+    return locate_decision(stores, decision.decision_id, releases)
 
 
 def undo(
-    space: UpdateStores,
+    stores: UpdateStores,
     decision_id: str,
     *,
     by: str,
@@ -143,7 +143,7 @@ def undo(
         RefusedChangeError: the files have changed since.
         NeedsHumanError: the files cannot be restored.
     """
-    releases = open_releases(space, clock)
+    releases = open_releases(stores, clock)
     found = [one for one in releases.rollouts() if decision_id and one.startswith(decision_id)]
     if len(found) != 1:
         raise AnswerError(_not_one(decision_id, found, "updates"))

@@ -276,7 +276,7 @@ def _is_not_below(values: np.ndarray) -> bool:
 
 
 def _with(counts: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """Return the counts with another pattern's failures in the place of the target's."""
+    """Return the counts with another pattern's failures instead of the target's."""
     keys = ["node_id", "event_date"]
     merged = counts.drop(columns=["failures", "calls"]).merge(
         other[[*keys, "failures", "calls"]], how="left", on=keys

@@ -70,56 +70,56 @@ class Decided:
         return is_new and (self.is_approved or self.decision.action == "canary")
 
 
-def open_releases(space: UpdateStores, clock: Clock = now_utc) -> Releases:
+def open_releases(stores: UpdateStores, clock: Clock = now_utc) -> Releases:
     """Return the history of updates and the release of the workspace's channel."""
-    settings = space.settings
+    settings = stores.settings
     return Releases(
         settings.data_path / "releases",
         UpdateLog(settings.data_path / "updates" / "history.jsonl", clock=clock),
-        carriers(Tools(clock, space.update_policy, space.configs, space.adapters)),
+        carriers(Tools(clock, stores.update_policy, stores.configs, stores.adapters)),
         key_path=settings.signing_key_path or settings.data_path / "keys" / "release.pem",
         channel=settings.channel,
         valid_days=settings.release_days,
     )
 
 
-def intent_of(space: UpdateStores) -> Intent:
+def intent_of(stores: UpdateStores) -> Intent:
     """Return what makes and checks the codes of answers."""
-    return Intent(space.settings.data_path / "keys" / "approval.key")
+    return Intent(stores.settings.data_path / "keys" / "approval.key")
 
 
-def recover_configs(space: UpdateStores) -> str:
+def recover_configs(stores: UpdateStores) -> str:
     """Roll back a half-done change of config files; return what needs a person, '' for nothing."""
     try:
-        if space.configs:
-            space.configs.recover()
+        if stores.configs:
+            stores.configs.recover()
     except NeedsHumanError as error:
         return str(error)
     return ""
 
 
-def carry_out_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
+def carry_out_day(stores: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
     """Carry out a day's decisions and people's answers, each once; return the rows of `applied_updates`."""
-    releases = open_releases(space, clock)
-    found = decided_on(space, day, releases.rollouts())
-    if space.settings.apply != "off" and any(one.decision.mode == "live" for one in found):
+    releases = open_releases(stores, clock)
+    found = decided_on(stores, day, releases.rollouts())
+    if stores.settings.apply != "off" and any(one.decision.mode == "live" for one in found):
         pages = [(one.playbook, one.decision) for one in found]
-        write_proposals(space.settings.data_path / "proposals", day, pages)
+        write_proposals(stores.settings.data_path / "proposals", day, pages)
     asked = [one for one in found if one.known or one.asks_for_action]
     asked.sort(key=lambda one: (-(one.decision.benefit or 0.0), one.decision.decision_id))
-    stopped = [str(problem) for problem in space.gate.stopping(day)] if asked else []
+    stopped = [str(problem) for problem in stores.gate.stopping(day)] if asked else []
     starting = [one for one in asked if one.may_start]
     return [
-        _row(one, *_carry_out(space, releases, one, stopped, clock(), is_last=one in starting[-1:]))
+        _row(one, *_carry_out(stores, releases, one, stopped, clock(), is_last=one in starting[-1:]))
         for one in asked
     ]
 
 
-def decided_on(space: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) -> list[Decided]:
+def decided_on(stores: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) -> list[Decided]:
     """Return the day's decisions whose playbooks are still stored."""
-    playbooks = {one.improvement_id: one for one in space.playbooks.of(day)}
+    playbooks = {one.improvement_id: one for one in stores.playbooks.of(day)}
     found = []
-    for row in space.warehouse.read_day("update_decisions", day):
+    for row in stores.warehouse.read_day("update_decisions", day):
         decision = Decision.model_validate(row | {"day": row.pop("event_date"), "route": route_of(row)})
         playbook = playbooks.get(decision.improvement_id)
         if playbook:
@@ -130,11 +130,17 @@ def decided_on(space: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) 
 
 
 def _carry_out(
-    space: UpdateStores, releases: Releases, one: Decided, stopped: list[str], now: datetime, *, is_last: bool
+    stores: UpdateStores,
+    releases: Releases,
+    one: Decided,
+    stopped: list[str],
+    now: datetime,
+    *,
+    is_last: bool,
 ) -> tuple[str, str, Rollout | None]:
     """Take the step that a decision asks for; return status, reason and the state of its update."""
-    known, level = one.known, space.settings.apply
-    if done := _done_already(known) or _in_the_way(space, one, stopped, now):
+    known, level = one.known, stores.settings.apply
+    if done := _done_already(known) or _in_the_way(stores, one, stopped, now):
         return *done, known
     try:
         if not one.is_approved and (one.decision.action not in ("apply", "canary") or level == "stage"):
@@ -143,7 +149,7 @@ def _carry_out(
         running = releases.rollouts().values()
         if busy := under_way(running, one.update.pattern_id, one.update.target):
             return "waiting", busy, known
-        found = _release(space, releases, one, running, takes_all=is_last)
+        found = _release(stores, releases, one, running, takes_all=is_last)
         return found.carried_out.what if found.carried_out else found.status, found.reason, found
     except NodesBusyError as error:
         return "waiting", str(error), known
@@ -160,10 +166,10 @@ def _done_already(known: Rollout | None) -> tuple[str, str] | None:
 
 
 def _in_the_way(
-    space: UpdateStores, one: Decided, stopped: list[str], now: datetime
+    stores: UpdateStores, one: Decided, stopped: list[str], now: datetime
 ) -> tuple[str, str] | None:
     """Return why a decision may not be carried out, as status and reason; None where it may."""
-    if one.known and one.is_approved and not intent_of(space).holds(one.known):
+    if one.known and one.is_approved and not intent_of(stores).holds(one.known):
         return "refused", "approved without the code of this change; approve it again"
     if one.decision.mode == "backtest":
         return "refused", "backtest: a historical day is recorded and never carried out"
@@ -172,7 +178,7 @@ def _in_the_way(
     if one.decision.playbook_hash != playbook_hash(one.playbook):
         reason = "the playbook has changed since it was decided on; materialise update_decisions again"
         return "refused", reason
-    if space.settings.apply == "off":
+    if stores.settings.apply == "off":
         return "off", "FEDERATED_LEARNING_APPLY=off carries nothing out"
     if one.is_approved and (now.date() - one.decision.day).days > ANSWER_DAYS:
         reason = f"decided on {one.decision.day}, more than {ANSWER_DAYS} days ago; its evidence is too old"
@@ -181,9 +187,9 @@ def _in_the_way(
 
 
 def _release(
-    space: UpdateStores, releases: Releases, one: Decided, running: Collection[Rollout], *, takes_all: bool
+    stores: UpdateStores, releases: Releases, one: Decided, running: Collection[Rollout], *, takes_all: bool
 ) -> Rollout:
-    settings, is_approved = space.settings, one.known is not None and one.is_approved
+    settings, is_approved = stores.settings, one.known is not None and one.is_approved
     by = one.known.by if one.known and is_approved else MACHINE
     why = f"FEDERATED_LEARNING_APPLY={settings.apply}"
     if one.known and is_approved:
@@ -192,7 +198,7 @@ def _release(
     if settings.apply == "on" and is_by_machine:
         reason = f"{why}: to all nodes at once, so that there are none to compare with"
         return releases.carry_out(one.update, by=by, reason=reason)
-    nodes = _nodes_for(space, one, running, takes_all=takes_all)
+    nodes = _nodes_for(stores, one, running, takes_all=takes_all)
     words = f"{why}: to {len(nodes.canary)} of {len(nodes.half) + len(nodes.rest)} nodes first"
     if not is_by_machine:
         words += f"; people change the {one.update.category} on {', '.join(nodes.canary)}"
@@ -200,7 +206,7 @@ def _release(
 
 
 def _nodes_for(
-    space: UpdateStores, one: Decided, running: Collection[Rollout], *, takes_all: bool
+    stores: UpdateStores, one: Decided, running: Collection[Rollout], *, takes_all: bool
 ) -> TrialNodes:
     """Draw the nodes of a trial among those in no other trial.
 
@@ -210,9 +216,9 @@ def _nodes_for(
         NodesBusyError: there are too few while another trial runs.
         TooFewNodesError: there are too few.
     """
-    settings, update = space.settings, one.update
+    settings, update = stores.settings, one.update
     minimum = settings.canary_min_nodes
-    found = eligible_nodes(space, update.pattern_id, update.day, at_least=2 * minimum)
+    found = eligible_nodes(stores, update.pattern_id, update.day, at_least=2 * minimum)
     busy = {node for other in running for node in other.busy_nodes}
     helps = learn(lessons(running)).helps(update.remedy_id, update.failure_class)
     draw = partial(

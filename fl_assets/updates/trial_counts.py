@@ -36,14 +36,14 @@ class Eligible:
     newcomers: tuple[str, ...]
 
 
-def eligible_nodes(space: UpdateStores, pattern_id: str, day: date, *, at_least: int) -> Eligible:
+def eligible_nodes(stores: UpdateStores, pattern_id: str, day: date, *, at_least: int) -> Eligible:
     """Return the nodes that a trial may take: those with the pattern in the last 14 days.
 
     Where they are fewer than `at_least`, all nodes that made its calls. A node must have reported on one of
     the fleet's last two days. It is established when it has reported since the first of the last 14 days (or
     since the fleet's first day, if that is later) and on REPORTED_SHARE of the days.
     """
-    counts = counts_of(space, pattern_id, day - timedelta(days=BASELINE_DAYS - 1), day)
+    counts = counts_of(stores, pattern_id, day - timedelta(days=BASELINE_DAYS - 1), day)
     days = sorted(counts["event_date"].unique())
     if not days:
         return Eligible((), ())
@@ -61,18 +61,18 @@ def eligible_nodes(space: UpdateStores, pattern_id: str, day: date, *, at_least:
     return Eligible(tuple(sorted(chosen.index[is_old])), tuple(sorted(chosen.index[~is_old])))
 
 
-def counts_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> pd.DataFrame:
+def counts_of(stores: UpdateStores, pattern_id: str, first: date, last: date) -> pd.DataFrame:
     """Return the counts of `outcomes.judge`: one row per node and day that reported anything.
 
     A pattern is all messages that were grouped in it up to `last`. Its calls are those to the services and
     methods that they failed in; of a conversation pattern, all conversations of the agent.
     """
     given = {"pattern_id": pattern_id, "first": first, "last": last}
-    sums = space.warehouse.read(_COUNTS, given | {"noise": NOISE_BUCKET, "tail": SLOWEST})
+    sums = stores.warehouse.read(_COUNTS, given | {"noise": NOISE_BUCKET, "tail": SLOWEST})
     sums["event_date"] = pd.to_datetime(sums["event_date"])
-    members = space.warehouse.read(_MEMBERS, {"pattern_id": pattern_id, "last": last})
-    pairs = space.warehouse.read(_PAIRS, {"pattern_id": pattern_id, "last": last})
-    ended = _ended(space, _ENDED, first, last, members=members, pairs=pairs)
+    members = stores.warehouse.read(_MEMBERS, {"pattern_id": pattern_id, "last": last})
+    pairs = stores.warehouse.read(_PAIRS, {"pattern_id": pattern_id, "last": last})
+    ended = _ended(stores, _ENDED, first, last, members=members, pairs=pairs)
     if ended is None:
         return sums
     keys, of_calls = ["node_id", "event_date"], ["failures", "calls"]
@@ -84,12 +84,12 @@ def counts_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> 
     return found.fillna(dict.fromkeys(numbers, 0.0)).sort_values(["node_id", "event_date"], ignore_index=True)
 
 
-def others_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> dict[str, pd.DataFrame]:
+def others_of(stores: UpdateStores, pattern_id: str, first: date, last: date) -> dict[str, pd.DataFrame]:
     """Return `node_id, event_date, failures, calls` of other patterns of its services, by class and id."""
-    patterns = space.warehouse.read(_OTHERS, {"pattern_id": pattern_id, "last": last, "most": MAX_OTHERS})
+    patterns = stores.warehouse.read(_OTHERS, {"pattern_id": pattern_id, "last": last, "most": MAX_OTHERS})
     if patterns.empty:
         return {}
-    ended = _ended(space, _ENDED_BY_PATTERN, first, last, members=patterns)
+    ended = _ended(stores, _ENDED_BY_PATTERN, first, last, members=patterns)
     if ended is None:
         return {}
     ended["name"] = ended["failure_class"] + " " + ended["pattern_id"]
@@ -100,11 +100,11 @@ def others_of(space: UpdateStores, pattern_id: str, first: date, last: date) -> 
 
 
 def _ended(
-    space: UpdateStores, sql: str, first: date, last: date, **given: pd.DataFrame
+    stores: UpdateStores, sql: str, first: date, last: date, **given: pd.DataFrame
 ) -> pd.DataFrame | None:
     """Run a statement over the session ends from `first` to `last`; None when there are none."""
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    found = space.ends.read(sql, days, given)
+    found = stores.ends.read(sql, days, given)
     if found is not None:
         found["event_date"] = pd.to_datetime(found["event_date"])
     return found

@@ -20,12 +20,12 @@ from fl_assets.updates.trial import BASELINE_DAYS, Finding, StageVerdict, Trial
 from fl_assets.updates.trial_counts import counts_of, others_of
 
 
-def judge_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
+def judge_day(stores: UpdateStores, day: date, *, clock: Clock = now_utc) -> list[dict[str, Any]]:
     """Judge every trial of a day, take the step that follows, and return the rows of `update_outcomes`.
 
     An unfinished day is judged by the days before it. For a historical day no step is taken.
     """
-    releases = open_releases(space, clock)
+    releases = open_releases(stores, clock)
     today = clock().date()
     is_live = mode_of(day, today=today) == "live"
     known_until = min(day, today - timedelta(days=1))
@@ -36,16 +36,16 @@ def judge_day(space: UpdateStores, day: date, *, clock: Clock = now_utc) -> list
             continue
         first = trial.released_on - timedelta(days=BASELINE_DAYS)
         found = judge(
-            counts_of(space, one.update.pattern_id, first, known_until),
+            counts_of(stores, one.update.pattern_id, first, known_until),
             trial,
             day=known_until,
-            max_days=space.settings.max_canary_days,
-            others=others_of(space, one.update.pattern_id, first, known_until),
+            max_days=stores.settings.max_canary_days,
+            others=others_of(stores, one.update.pattern_id, first, known_until),
         )
         action = "none"
         if is_live:
             is_due = trial == trial_on(one, today)  # it may have moved on to a later stage
-            action = _step(releases, one, found, apply=space.settings.apply) if is_due else _done(one)
+            action = _step(releases, one, found, apply=stores.settings.apply) if is_due else _done(one)
         rows.append(_row(one, trial, found, action))
     if is_live:
         releases.refresh()

@@ -3,6 +3,7 @@
 from fl_assets.patterns.analysis import analyse
 from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.grouping import load_corrections
+from fl_assets.patterns.store import left_out
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
 from fl_assets_tests.fleets import DAY, call
@@ -34,7 +35,8 @@ def test_of_too_many_messages_those_of_most_nodes_are_looked_at_and_the_rest_is_
     assert len(history.messages) == 8
     assert {f"{word} is broken" for word in WORDS[:5]} < set(history.messages["masked_error"])
     assert set(history.signatures["message_id"]) == set(history.messages["message_id"])
-    assert space.patterns.left_out(DAY) == space.report.rows(DAY).left_out == {"messages": 27, "failures": 27}
+    expected = {"messages": 27, "failures": 27}
+    assert left_out(space.warehouse, DAY) == space.report.rows(DAY).left_out == expected
     found = analyse(
         history,
         space.days.window(DAY),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fl_assets.adapters.admission import AdapterOffer
+from fl_assets.adapters.admission import Offered
 from fl_assets.core.models import Category, Decision
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.rules import held_by
@@ -33,7 +33,9 @@ TIMEOUT = {
     "max": 10_000,
 }
 TARGET = "agent.toml#search.timeout_ms"
-OFFER = AdapterOffer(adapter_id="org/tools", version="3", installed_version="2", skills=("tool_calling",))
+OFFER = Offered(
+    source="hub", adapter_id="org/tools", version="3", installed_version="2", skills=("tool_calling",)
+)
 ADAPTER = playbook(category="adapter", suggested_changes={"adapter_skill": "tool_calling"})
 
 
@@ -132,7 +134,7 @@ def test_an_adapter_without_an_offer_or_with_refused_ones_is_none_with_the_refus
 
 
 def test_the_newest_admissible_adapter_with_the_skill_is_taken():
-    other = AdapterOffer(adapter_id="org/json", version="9", skills=("structured_output",))
+    other = Offered(source="hub", adapter_id="org/json", version="9", skills=("structured_output",))
     refused = OFFER.model_copy(update={"version": "4", "refusals": ("unsigned",)})
     decision = decided(ADAPTER, adapters=[other, refused, OFFER])
     assert (decision.target, decision.from_value, decision.to_value) == ("org/tools", "2", "3")

@@ -27,7 +27,7 @@ from fl_assets.patterns.analysis import analyse, replayed
 from fl_assets.patterns.calibration import reliability
 from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.grouping import load_corrections
-from fl_assets.patterns.store import MAX_MESSAGES
+from fl_assets.patterns.store import MAX_MESSAGES, left_out
 from fl_assets.playbooks.wording import contrast_text, cure_text, percent
 
 GROUP = "patterns"
@@ -112,10 +112,10 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             suspects=space.patterns.suspects(window.days),
         )
         rows = space.patterns.replace(day, found)
-        left_out = space.patterns.left_out(day)
-        if left_out["messages"]:
+        rare = left_out(space.warehouse, day)
+        if rare["messages"]:
             context.log.warning(
-                f"{left_out['failures']:,} failures of {left_out['messages']:,} rare messages are in no "
+                f"{rare['failures']:,} failures of {rare['messages']:,} rare messages are in no "
                 f"pattern: an analysis looks at {MAX_MESSAGES:,} messages, those of most nodes first"
             )
         for each in window.days:
@@ -130,8 +130,8 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
             "failures": sum(row["failures"] for row in failing),
             "significant": sum(bool(row["is_significant"]) for row in failing),
             "not_seen_now": len(shown) - len(failing),
-            "messages_in_no_pattern": left_out["messages"],
-            "failures_in_no_pattern": left_out["failures"],
+            "messages_in_no_pattern": rare["messages"],
+            "failures_in_no_pattern": rare["failures"],
             "window_days": len(window.days),
             "events_in_window": window.events,
         }

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
-from fl_assets.adapters.admission import AdapterOffer
+from fl_assets.adapters.admission import Offered
 from fl_assets.adapters.store import AdapterStore
 from fl_assets.core.models import Category, Playbook
 from fl_assets.updates.config_files import ConfigFiles
@@ -48,7 +48,7 @@ class KnownTargets:
     """Present value of config keys, by rule target."""
     last_changed: Mapping[str, date] = field(default_factory=dict)
     """Day of the last change of config keys, by rule target."""
-    adapters: Sequence[AdapterOffer] = ()
+    adapters: Sequence[Offered] = ()
     """What the catalogue offers, newest first."""
 
 
