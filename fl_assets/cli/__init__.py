@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from fl_assets.cli import (
+    from fl_assets.cli import (  # noqa: F401
         adapters,
         answers,
         commands,
@@ -15,11 +15,6 @@ try:
         pull,
         server,
     )
-    from fl_assets.cli.application import app, main
+    from fl_assets.cli.application import app, main  # noqa: F401
 except KeyboardInterrupt:  # importing takes a moment
     sys.exit(130)
-
-__all__ = [
-    "adapters", "answers", "app", "commands", "demo", "export", "inspect", "main", "mcp_server", "nodes",
-    "pull", "server",
-]  # fmt: skip

@@ -48,30 +48,30 @@ def table_spec(
     table_name: str, group: str, deps: Sequence[dg.AssetsDefinition | dg.AssetSpec] = ()
 ) -> dg.AssetSpec:
     """Return the spec of the asset that is the table of the same name."""
-    return dg.AssetSpec(
-        table_name, deps=list(deps), description=TABLES[table_name].doc, **_shared(table_name, group)
-    )
+    options = _of_table(table_name, group)
+    return dg.AssetSpec(table_name, deps=list(deps), description=TABLES[table_name].doc, **options)
 
 
 def table_asset(table_name: str, group: str) -> dict[str, Any]:
     """Return the options of the `@dg.asset` of a table; its docstring is the description."""
-    return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_shared(table_name, group)}
+    return _PER_DAY | _of_table(table_name, group)
 
 
 def file_asset(group: str, kinds: set[str]) -> dict[str, Any]:
     """Return the options of an `@dg.asset` of files; its docstring is the description."""
-    return {"partitions_def": DAILY, "backfill_policy": BACKFILL, **_common(group, kinds)}
+    return _PER_DAY | _shared(group, kinds)
 
 
-def _shared(table_name: str, group: str) -> dict[str, Any]:
+_PER_DAY = {"partitions_def": DAILY, "backfill_policy": BACKFILL}
+
+
+def _of_table(table_name: str, group: str) -> dict[str, Any]:
     kinds = {"duckdb", "parquet"} if group == "telemetry" else {"duckdb", "python"}
-    return {
-        **_common(group, kinds),
-        "metadata": {"dagster/column_schema": column_schema(table_name), "dagster/table_name": table_name},
-    }
+    metadata = {"dagster/column_schema": column_schema(table_name), "dagster/table_name": table_name}
+    return _shared(group, kinds) | {"metadata": metadata}
 
 
-def _common(group: str, kinds: set[str]) -> dict[str, Any]:
+def _shared(group: str, kinds: set[str]) -> dict[str, Any]:
     return {
         "group_name": group,
         "kinds": kinds,

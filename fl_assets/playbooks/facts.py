@@ -101,7 +101,6 @@ class Facts:
     callee: str = ""
     looped: int = 0
     """Sessions that sent the identical failing call three times or more."""
-    looped_nodes: int = 0
 
     @classmethod
     def of(
@@ -150,7 +149,6 @@ class Facts:
             is_command=is_command,
             is_agent=number_of(known, "is_agent") != 0,
             looped=int(number_of(known, "looped") or 0),
-            looped_nodes=int(number_of(known, "looped_nodes") or 0),
             caller=str(known.get("caller") or ""),
             callee=str(known.get("callee") or ""),
         )

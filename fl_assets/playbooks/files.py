@@ -4,8 +4,7 @@ What goes here: layout, writing, and removing a day's files. What does not: the 
 for people to review (`updates/proposals.py`).
 
 Layout: `<folder>/<YYYY-MM-DD>/<improvement_id>.json` (or `.md`). The id is a hash, so no text of telemetry is
-    in
-a path.
+in a path.
 """
 
 import re

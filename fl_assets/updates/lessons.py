@@ -60,15 +60,6 @@ class HelpEstimate:
     """Mean of the beta distribution."""
     reduction: float
     """Share of the failures that it prevents when it helps."""
-    trials: int
-    """Measured trials of the remedy against this class."""
-    helpful: int
-    """Those that helped."""
-
-    def __str__(self) -> str:
-        """Return it as the report shows it."""
-        tried = f"{self.helpful} of {self.trials} trials" if self.trials else "not tried yet"
-        return f"{self.probability:.0%} ({tried})"
 
 
 @dataclass(frozen=True)
@@ -95,8 +86,7 @@ class Lessons:
         probability = _mean(of_class, _mean(of_remedy, PRIOR_HELPS))
         reduced = [1 - one.effect for one in of_remedy if one.ended == "better" and one.effect is not None]
         reduction = (PRIOR_TRIALS * PRIOR_REDUCTION + sum(reduced)) / (PRIOR_TRIALS + len(reduced))
-        tried = [one for one in of_class if one.ended != "rejected"]
-        return HelpEstimate(probability, reduction, len(tried), sum(one.ended == "better" for one in tried))
+        return HelpEstimate(probability, reduction)
 
 
 def _mean(lessons: Sequence[Lesson], prior: float) -> float:
@@ -137,9 +127,7 @@ class TrialBenefit:
     """Expected benefit of a trial: failed requests prevented per day that it takes."""
 
     value: float
-    """Failures a day x P(persists) x P(helps) x reduction / days."""
-    days: float
-    """Days that the trial is expected to take."""
+    """Failures a day x P(persists) x P(helps) x reduction / days that the trial is expected to take."""
     nodes: int
     """Nodes that it needs."""
 
@@ -161,4 +149,4 @@ def benefit(
     time = min(1.0, max(4 / days, bound * math.sqrt(variance / max(1, taken)) / effect))
     length = days_of_stage("canary", max_days) + 1 + days * time
     prevented = failures_a_day * persists * helps.probability * helps.reduction
-    return TrialBenefit(prevented / length, length, taken)
+    return TrialBenefit(prevented / length, taken)

@@ -345,13 +345,12 @@ def test_how_likely_a_remedy_helps_begins_at_a_half_and_follows_its_trials():
         [*tried, *(Lesson(f"d{n}", f"j{n}", "r", "inconclusive", "auth", power=0.9) for n in range(8))]
     )
     assert failed.helps("r", "auth").probability < 0.5 < failed.helps("r", "timeout").probability
-    assert str(found.helps("r", "timeout")).endswith("(4 of 4 trials)")
 
 
 def test_what_prevents_most_is_worth_most_and_needs_fewer_nodes():
     def worth(failures: float, helps: float, reduction: float = 0.5):
         given = {"persists": 0.9, "nodes": 60, "minimum": 3, "max_days": 14}
-        return benefit(failures_a_day=failures, helps=HelpEstimate(helps, reduction, 0, 0), **given)
+        return benefit(failures_a_day=failures, helps=HelpEstimate(helps, reduction), **given)
 
     assert worth(1000, 0.5).value > worth(100, 0.5).value
     assert worth(1000, 0.8).value > worth(1000, 0.2).value
