@@ -55,6 +55,7 @@ def cycle(
     coordinator = coordinator_here(verbose=verbose > 1, first=date_)
     from fl_assets.coordinator import InsufficientData
 
+    latest = None if date_ else yesterday()
     try:
         with status("reading new telemetry") as say:
             day = date_ or coordinator.latest_complete_day(say)
@@ -62,7 +63,7 @@ def cycle(
             result = known or coordinator.run_learning_cycle(day, progress=say)
     except InsufficientData as error:
         result = error.result
-    view = cycle_view(coordinator.workspace, result, later_until=None if date_ else yesterday())
+    view = cycle_view(coordinator.workspace, result, later_until=latest)
     show_cycle(view, as_json=as_json, everything=verbose > 0)
     if result.status == "insufficient_data":
         raise typer.Exit(TOO_FEW_EVENTS)
