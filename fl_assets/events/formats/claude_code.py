@@ -5,8 +5,10 @@ read the same fields.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import users_words

@@ -7,8 +7,10 @@ Source: openai/codex, `codex-rs/protocol/src/protocol.rs` (`RolloutItem`, `Event
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.messages import users_words, words_of

@@ -43,6 +43,19 @@ _OF_LANGFUSE = {
 }
 """What Langfuse's SDKs write as JSON within a text: where, and under which names."""
 _MEANINGS = names("kind tool model agent session input_tokens output_tokens cost_usd arguments")
+_SESSION = frozenset(ATTRIBUTES["session"])
+_ARGUMENTS = frozenset(ATTRIBUTES["arguments"])
+_COUNTED = frozenset((*(key for name in _OF_LANGFUSE for key in ATTRIBUTES[name]), _USED, _PAID))
+"""Attributes with a number of tokens, or a cost."""
+_TELLING = frozenset(
+    (
+        *(key for what in names("kind tool model agent step") for key in ATTRIBUTES[what]),
+        *names("gen_ai.operation.name http.route http.request.method http.method"),
+    )
+)
+"""All that `_kind_of` and `_method_of` look at."""
+_MAX_REMEMBERED = 400
+"""Characters of what is remembered."""
 _UNDERSCORED = {
     key.replace(".", "_"): key
     for key in (
@@ -86,7 +99,34 @@ def attribute_of(name: str) -> str:
 
 def kind_of(span: Span) -> str:
     """Return a span's kind: llm, tool, agent, operation, chain, embedding, retriever …; '' when unknown."""
-    values = span.attributes
+    return kind_and_method(span)[0]
+
+
+def kind_and_method(span: Span) -> tuple[str, str]:
+    """Return a span's kind, and what was called: remembered, since spans say the same over and over."""
+    telling = _telling_of(tuple(span.attributes))
+    given = [span.attributes[name] for name in telling]
+    try:
+        if sum(map(len, given), len(span.name)) <= _MAX_REMEMBERED:
+            return _kind_and_method(span.name, telling, *given)
+    except TypeError:  # a number, or what cannot be a key
+        pass
+    return _kind_and_method.__wrapped__(span.name, telling, *given)
+
+
+@lru_cache(maxsize=1000)
+def _telling_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in _TELLING)
+
+
+@lru_cache(maxsize=4096)
+def _kind_and_method(name: str, telling: tuple[str, ...], *given: Any) -> tuple[str, str]:
+    values = dict(zip(telling, given, strict=True))
+    kind = _kind_of(values)
+    return kind, _method_of(name, values, kind)
+
+
+def _kind_of(values: Mapping[str, Any]) -> str:
     for key in ATTRIBUTES["kind"]:
         if given := values.get(key):
             word = str(given).lower()
@@ -95,11 +135,11 @@ def kind_of(span: Span) -> str:
                 return kind
     if first(values, ("gen_ai.tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")):
         return "tool"
-    if first(values, ("tool.name",)) and not model_of(span):
+    if first(values, ("tool.name",)) and not first(values, ATTRIBUTES["model"]):
         return "tool"
     if first(values, ATTRIBUTES["agent"]):
         return "operation" if first(values, ("gen_ai.operation.name",)) else "agent"
-    return "llm" if model_of(span) else ""
+    return "llm" if first(values, ATTRIBUTES["model"]) else ""
 
 
 def is_summary(span: Span) -> bool:
@@ -117,19 +157,19 @@ def _masked(name: str) -> str:
     return _NUMBER.sub("<NUM>", LOOKS_LIKE_ID.sub("<ID>", name))[:MAX_NAME]
 
 
-def method_of(span: Span, kind: str) -> str:
+def _method_of(name: str, values: Mapping[str, Any], kind: str) -> str:
     """Return what was called: tool, operation and model, agent, route, or the span's name without numbers."""
-    values, name = span.attributes, plain_name(span.name) or "unknown"
+    name = plain_name(name) or "unknown"
     if kind == "tool":
         return first(values, ATTRIBUTES["tool"])[:MAX_NAME] or _VERB.sub("", name)
     operation = first(values, ("gen_ai.operation.name",))
-    if kind in {"llm", "embedding"} and (model := model_of(span)):
+    if kind in {"llm", "embedding"} and (model := first(values, ATTRIBUTES["model"])):
         return f"{operation or ('chat' if kind == 'llm' else 'embeddings')} {model}"[:MAX_NAME]
     if kind == "operation":
         return operation[:MAX_NAME] or name
     if kind == "agent":
         verb = operation if operation == "invoke_workflow" else "invoke_agent"
-        if agent := agent_of(span):
+        if agent := _agent_in(values):
             return f"{verb} {plain_name(agent)}"
         return verb if "invoke_" in name else name
     if route := first(values, ("http.route",)):
@@ -140,7 +180,11 @@ def method_of(span: Span, kind: str) -> str:
 
 def agent_of(span: Span) -> str:
     """Return the agent's name; '' without one, or for an id."""
-    agent = first(span.attributes, ATTRIBUTES["agent"])
+    return _agent_in(span.attributes)
+
+
+def _agent_in(values: Mapping[str, Any]) -> str:
+    agent = first(values, ATTRIBUTES["agent"])
     return "" if LOOKS_LIKE_ID.search(agent) else agent
 
 
@@ -159,7 +203,7 @@ def service_of(span: Span) -> str:
 
 def session_of(values: Mapping[str, Any]) -> str:
     """Return the session; '' for none, and for placeholders such as "null" or the nil UUID."""
-    if values.keys().isdisjoint(ATTRIBUTES["session"]):  # the usual case
+    if _SESSION.isdisjoint(values):  # the usual case
         return ""
     found = (first(values, (key,)) for key in ATTRIBUTES["session"])
     return next((session for session in found if session and not _NO_SESSION.fullmatch(session)), "")
@@ -172,9 +216,9 @@ def request_of(span: Span) -> str:
 
 def tokens_and_cost(span: Span, kind: str) -> dict[str, str]:
     """Return `input_tokens`, `output_tokens`, `cost_usd`, if known; not of agents, which sum their calls'."""
-    if kind in {"agent", "chain"}:
-        return {}
     values = span.attributes
+    if kind in {"agent", "chain"} or _COUNTED.isdisjoint(values):
+        return {}
     found = {
         name: number_of(values, ATTRIBUTES[name]) for name in ("input_tokens", "output_tokens", "cost_usd")
     }
@@ -189,6 +233,8 @@ def tokens_and_cost(span: Span, kind: str) -> dict[str, str]:
 
 def arguments_of(span: Span) -> str:
     """Return a tool call's arguments as text or JSON, cut to `MAX_ARGUMENTS`; '' without any."""
+    if _ARGUMENTS.isdisjoint(span.attributes):
+        return ""
     found = (span.attributes.get(key) for key in ATTRIBUTES["arguments"])
     return next((text_of(value)[:MAX_ARGUMENTS] for value in found if value not in (None, "", {}, [])), "")
 
@@ -240,9 +286,11 @@ def metadata_of(span: Span, kind: str, node: str) -> dict[str, str]:
 
 def _scalar(value: Any) -> str:
     """Return a scalar or list of scalars as text; '' for anything else."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str | int | float):
+    if isinstance(value, int | float):
         return str(value)
     if isinstance(value, list) and all(isinstance(entry, str | int | float) for entry in value):
         return ",".join(_scalar(entry) for entry in value)

@@ -7,10 +7,10 @@ What goes here: the record of a mapping, and its format. What does not: reading 
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from fl_assets.events.formats.marks import has_all, json_key

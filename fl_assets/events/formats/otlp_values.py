@@ -19,7 +19,7 @@ def time_of(raw: dict[str, Any], field: str) -> int:
         TimeUnitError: it is in another unit.
     """
     value = get(raw, field)
-    if isinstance(value, str) and _ISO.match(value):
+    if isinstance(value, str) and not value.isdecimal() and _ISO.match(value):
         return iso_ns(value, field)
     return check_ns(integer_of(value, field), field)
 
@@ -52,6 +52,8 @@ def integer_of(value: Any, field: str) -> int:
     """
     if value is None or value == "":
         return 0
+    if type(value) is str and len(value) < 20 and value.isdecimal():  # as the specification has it
+        return int(value)
     try:
         is_float = isinstance(value, str) and ("e" in value.lower() or "." in value)
         return int(float(value) if is_float else value)
@@ -63,11 +65,14 @@ def attributes_of(value: Any, depth: int = 0) -> dict[str, Any]:
     """Return attributes, from a list of key and AnyValue or from an object of plain values."""
     if isinstance(value, dict):
         return {str(key): any_value(entry, depth) for key, entry in value.items()}
-    return {
-        str(entry["key"]): any_value(get(entry, "value"), depth)
-        for entry in objects_of(value)
-        if entry.get("key")
-    }
+    found: dict[str, Any] = {}
+    for entry in objects_of(value):
+        if not (key := entry.get("key")):
+            continue
+        inner = entry.get("value")
+        text = inner.get("stringValue") if type(inner) is dict else None  # by far the most frequent
+        found[str(key)] = any_value(get(entry, "value"), depth) if text is None or depth else text
+    return found
 
 
 def any_value(value: Any, depth: int = 0) -> Any:

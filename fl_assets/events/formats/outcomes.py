@@ -54,6 +54,8 @@ _CODE_KEYS = frozenset(
     }
 )
 """All that `_codes` looks at."""
+_TELLING = frozenset((*_STATUS_KEYS, *_CODE_KEYS, "error", *ATTRIBUTES["message"], *ATTRIBUTES["result"]))
+"""All attributes that may say that a call failed, but for those of `_flags_of`."""
 _BAD_FINISH = frozenset(ERRORS["bad_finish"])
 _FINISH_IN_JSON = re.compile(r'"finish_reason"\s*:\s*"(\w+)"')
 _ERROR_LEVEL = 17
@@ -84,15 +86,27 @@ class Outcome:
 
 def outcome_of(span: Span, kind: str) -> Outcome:
     """Return how a span's call ended; `kind` is that of `kind_of`."""
+    if span.status != "error" and not span.events and not _may_tell(tuple(span.attributes)):
+        return Outcome(_end_of(span))  # most calls
     is_judge = kind == "evaluator"
     has_codes = not is_judge and not span.attributes.keys().isdisjoint(_CODE_KEYS)
     codes = list(_codes(span, kind)) if has_codes else []
     if span.status != "error" and not codes and (is_judge or not _is_flagged(span, kind)):
-        has_ended = span.end_ns and (span.start_ns or span.status == "ok")
-        return Outcome("ok" if has_ended else "unfinished")
+        return Outcome(_end_of(span))
     texts = [_spelled(text) for text in (*_error_texts(span, kind), *codes) if text]
     text = next((text for text in texts if not is_vague(text)), max(texts, key=len, default=None))
     return Outcome(_kind_of_end(span, texts), text)
+
+
+def _end_of(span: Span) -> str:
+    """Return how a call ended that did not fail."""
+    return "ok" if span.end_ns and (span.start_ns or span.status == "ok") else "unfinished"
+
+
+@lru_cache(maxsize=1000)
+def _may_tell(names: tuple[str, ...]) -> bool:
+    """Whether attributes of these names may say that a call failed."""
+    return not _TELLING.isdisjoint(names) or bool(_flags_of(names))
 
 
 def _kind_of_end(span: Span, texts: list[str]) -> str:

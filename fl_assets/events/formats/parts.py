@@ -7,7 +7,8 @@ Source: "Monitoring" in Claude Code's documentation, "Span hierarchy" and "Event
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import first

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from fl_assets.events.formats.times import MAX_NS, ns_or_none
 from fl_assets.events.formats.values import as_object, objects_of
 
@@ -32,8 +34,7 @@ def events_in(value: Any) -> tuple[SpanEvent, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """One span with plain values; times are nanoseconds since 1970 UTC, 0 where unknown.
 
     The status is `ok`, `error` or `unset`, as in OpenTelemetry. A span of status `log` or `error-log` holds
@@ -53,8 +54,8 @@ class Span:
     status: str
     status_message: str = ""
     scope: str = ""
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    resource: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = {}
+    resource: Mapping[str, Any] = {}
     events: tuple[SpanEvent, ...] = ()
     event_id: str = ""
     """Id of its event where the ids of trace and span change with each copy of it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,5 +113,12 @@ def _in_unit(value: float, field: str, unit: str) -> Any:
 
 def iso(ns: int) -> str:
     """Return nanoseconds since 1970 as ISO 8601 in UTC, to the microsecond."""
-    when = _EPOCH + timedelta(microseconds=ns // 1000)
-    return when.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, micros = divmod(ns // 1000, 1_000_000)
+    minutes, second = divmod(seconds, 60)
+    return f"{_minute(minutes)}:{second:02d}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minutes: int) -> str:
+    """Return minutes since 1970 as ISO 8601: of a day there are 1440."""
+    return (_EPOCH + timedelta(minutes=minutes)).isoformat(timespec="minutes").removesuffix("+00:00")

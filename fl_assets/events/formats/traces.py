@@ -6,19 +6,20 @@ what one span means (`conventions.py`, `outcomes.py`, `messages.py`).
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from fl_assets.events.formats.causes import FailedSpan, Place, causes_of, nearest_of
 from fl_assets.events.formats.conventions import (
     agent_of,
     is_summary,
+    kind_and_method,
     kind_of,
     metadata_of,
-    method_of,
     model_of,
     request_of,
     service_of,
@@ -66,7 +67,7 @@ def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str,
     `caused_by` is the end of a call that neither succeeded nor failed (`NO_FAILURE`). One without an end is
     `unfinished`, and replaced by a later version.
     """
-    kind = kind_of(span)
+    kind, method = kind_and_method(span)
     outcome = outcome_of(span, kind)
     metadata = metadata_of(span, kind, node_of(span, options.node_attributes))
     if outcome.kind in NO_FAILURE:
@@ -78,7 +79,7 @@ def trace_event(span: Span, options: ReadOptions = DEFAULT_OPTIONS) -> dict[str,
         "trace_id": span.trace_id,
         "request_id": request_of(span),
         "service": service_of(span),
-        "method": method_of(span, kind),
+        "method": method,
         "duration_ms": span.duration_ms,
         "success": outcome.kind == "ok",
         "error": outcome.error,
@@ -154,7 +155,8 @@ def events_of(
             line, span = entry
             if early.holds(span):
                 continue
-            trace = held.setdefault(span.trace_id, _Trace(options))
+            if (trace := held.get(span.trace_id)) is None:
+                trace = held[span.trace_id] = _Trace(options)
             held.move_to_end(span.trace_id)
             spans_held += isinstance(span, Span) and span.span_id not in trace.places
             size = trace.size
@@ -278,12 +280,11 @@ class _Trace:
         ended = "ok" if call["success"] else metadata.get("caused_by", "failed")
         says_ok = span.status == "ok" and ended != "failed"
         self.places[span.span_id] = Place(span.parent_id, span.start_ns, span.time_ns, ended, says_ok)
-        data = orjson.dumps(event)
         if ended == "failed":
             self.failures[span.span_id] = (line, event)
-            self.size += len(data)
+            self.size += len(call["error"] or "") + sum(map(len, metadata.values())) + _OVERHEAD
         else:
-            yield EventLine(line, data)
+            yield EventLine(line, orjson.dumps(event))
         if turn := turn_in(line, span, metadata.get("span_kind", ""), self.options):
             self.turns[span.span_id] = turn
             self.size += len(turn.query) + len(turn.answer)

@@ -6,10 +6,11 @@ messages (`messages.py`).
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fl_assets.events.formats.seam import EventLine
 from fl_assets.events.formats.times import iso
@@ -29,8 +30,7 @@ _OTHER_TASK = re.compile(
 """Tasks of prompts around a question whose result is no answer to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """A user's question and the answer to it; times are nanoseconds since 1970 UTC."""
 
     line: int
