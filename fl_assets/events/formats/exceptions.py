@@ -72,13 +72,17 @@ def leaf_of(text: str, outer: str = "") -> str:
     """
     if _GROUP.search(outer or text) and (leaf := _of_group(text)):
         return leaf
-    if causes := _CAUSED_BY.findall(text):
+    if "Caused by:" in text and (causes := _CAUSED_BY.findall(text)):  # a word is found sooner
         return causes[-1].strip()
-    if causes := _RUST_CAUSES.findall(text):
+    if "Caused by:" in text and (causes := _RUST_CAUSES.findall(text)):
         return _NUMBERED.sub("", causes[-1].strip().splitlines()[-1].strip())
-    if len(causes := _RUBY_RAISED.findall(text)) > 1 and is_vague(_message_of(outer or causes[0][0])):
+    if (
+        ":in " in text
+        and len(causes := _RUBY_RAISED.findall(text)) > 1
+        and is_vague(_message_of(outer or causes[0][0]))
+    ):
         return f"{causes[-1][1]}: {causes[-1][0]}"
-    if _PHP_NEXT.search(text) and (first_raised := _PHP_RAISED.search(text)):
+    if "Next " in text and _PHP_NEXT.search(text) and (first_raised := _PHP_RAISED.search(text)):
         return first_raised["error"].strip()
     if causes := _NODE_CAUSE.findall(text) or _DOTNET_CAUSE.findall(text) or _NODE_ERRORS.findall(text)[:1]:
         return causes[-1].strip().rstrip("{ ").strip()

@@ -241,7 +241,7 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
     if not isinstance(role, str):
         return None
     extra = as_object(entry.get("additional_kwargs"))
-    parts = [_part(entry.get(key)) for key in ("content", "parts", "text")]
+    parts = [_part(entry[key]) for key in ("content", "parts", "text") if key in entry]
     calls = any(entry.get(key) for key in ("tool_calls", "function_call", "toolCalls")) or any(
         called for _, called in parts
     )

@@ -9,10 +9,11 @@ Sources: OpenTelemetry semantic conventions for exceptions, `error.type` and MCP
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from http.client import responses
+from itertools import chain
 from typing import Any
 
 from fl_assets.events.formats.attributes import ATTRIBUTES, ERRORS, telling
@@ -43,7 +44,6 @@ _STATUS_KEYS = frozenset(ATTRIBUTES["status"])
 _CODE_KEYS = frozenset(
     {
         "error.type",
-        "gen_ai.output.messages",
         "gcp.vertex.agent.llm_response",
         "logfire.level_num",
         *(
@@ -53,9 +53,9 @@ _CODE_KEYS = frozenset(
         ),
     }
 )
-"""All that `_codes` looks at."""
-_TELLING = frozenset((*_STATUS_KEYS, *_CODE_KEYS, "error", *ATTRIBUTES["message"], *ATTRIBUTES["result"]))
-"""All attributes that may say that a call failed, but for those of `_flags_of`."""
+"""All that `_codes` looks at, but for a finish reason in the answers."""
+_TELLING = frozenset((*_STATUS_KEYS, "error", *ATTRIBUTES["message"], *ATTRIBUTES["result"]))
+"""Attributes that may say that a call failed, but for those of `_codes` and `_flags_of`."""
 _BAD_FINISH = frozenset(ERRORS["bad_finish"])
 _FINISH_IN_JSON = re.compile(r'"finish_reason"\s*:\s*"(\w+)"')
 _ERROR_LEVEL = 17
@@ -64,6 +64,8 @@ _STATUS = re.compile(r"(?i)(?:http[ _-]?)?(?:status[ _-]?)?(?:code[ _-]?)?:?\s*(
 _IS_ERROR = re.compile(r"(?:^|[._])(?:is_?error|is_?failure|is_?failed|has_?error)$|^error$", re.IGNORECASE)
 _SUCCESS = re.compile(r"(?:^|\.)(?:success|succeeded|is_success|tool_success|ok)$", re.IGNORECASE)
 _WAITS, _GIVEN_UP = telling("waiting"), telling("given_up", re.IGNORECASE)
+_NOUGHTS = str.maketrans("123456789", "0" * 9)
+"""Errors differ by numbers, and neither pattern has one, so what they tell is remembered without."""
 _LATE = re.compile(r"(?i)tim(?:ed?|ing)[ _-]?out|deadline")
 _CANCELLED_WORDS = frozenset(ERRORS["cancelled_words"])
 _RAISED = frozenset({"exception", "error", "gen_ai.error", "tool.error"})
@@ -86,16 +88,19 @@ class Outcome:
 
 def outcome_of(span: Span, kind: str) -> Outcome:
     """Return how a span's call ended; `kind` is that of `kind_of`."""
-    if span.status != "error" and not span.events and not _may_tell(tuple(span.attributes)):
+    if span.status != "error" and not span.events and not _may_tell(span.attributes):
         return Outcome(_end_of(span))  # most calls
     is_judge = kind == "evaluator"
-    has_codes = not is_judge and not span.attributes.keys().isdisjoint(_CODE_KEYS)
+    has_codes = not is_judge and _may_have_codes(span.attributes)
     codes = list(_codes(span, kind)) if has_codes else []
     if span.status != "error" and not codes and (is_judge or not _is_flagged(span, kind)):
         return Outcome(_end_of(span))
-    texts = [_spelled(text) for text in (*_error_texts(span, kind), *codes) if text]
-    text = next((text for text in texts if not is_vague(text)), max(texts, key=len, default=None))
-    return Outcome(_kind_of_end(span, texts), text)
+    texts: list[str] = []
+    for text in filter(None, chain(_error_texts(span, kind), codes)):
+        texts.append(_spelled(text))
+        if not is_vague(texts[-1]):  # the ones after it say no more
+            return Outcome(_kind_of_end(span, texts), texts[-1])
+    return Outcome(_kind_of_end(span, texts), max(texts, key=len, default=None))
 
 
 def _end_of(span: Span) -> str:
@@ -103,10 +108,15 @@ def _end_of(span: Span) -> str:
     return "ok" if span.end_ns and (span.start_ns or span.status == "ok") else "unfinished"
 
 
-@lru_cache(maxsize=1000)
-def _may_tell(names: tuple[str, ...]) -> bool:
-    """Whether attributes of these names may say that a call failed."""
-    return not _TELLING.isdisjoint(names) or bool(_flags_of(names))
+def _may_tell(values: Mapping[str, Any]) -> bool:
+    """Whether attributes may say that a call failed, by their names."""
+    return not _TELLING.isdisjoint(values) or _may_have_codes(values) or bool(_flags_of(tuple(values)))
+
+
+def _may_have_codes(values: Mapping[str, Any]) -> bool:
+    """Whether attributes may hold what `_codes` looks at, by their names and a word in the answers."""
+    answers = values.get("gen_ai.output.messages")
+    return not _CODE_KEYS.isdisjoint(values) or (isinstance(answers, str) and "finish_reason" in answers)
 
 
 def _kind_of_end(span: Span, texts: list[str]) -> str:
@@ -120,13 +130,20 @@ def _kind_of_end(span: Span, texts: list[str]) -> str:
     error_type = first(values, ("error.type",))
     types = [name[:300] for name in (first(values, ("exception.type",)), *raised, error_type) if name]
     heads = [text[:300] for text in texts[:1]]
-    if any(map(_WAITS.search, (*types[:1], *heads))):
+    is_waiting, is_given_up = _ends_told(tuple(text.translate(_NOUGHTS) for text in (*types[:1], *heads)))
+    if is_waiting:
         return "interrupted"
     is_gone = first(values, ATTRIBUTES["http_status"]) == "499" or (
         first(values, ATTRIBUTES["grpc_status"]) in {"1", "CANCELLED"}
     )
-    is_given_up = any(map(_GIVEN_UP.search, (*types[:1], *heads))) and not any(map(_LATE.search, heads))
+    is_given_up = is_given_up and not any(map(_LATE.search, heads))
     return "cancelled" if is_gone or is_given_up or error_type.lower() in _CANCELLED_WORDS else "failed"
+
+
+@lru_cache(maxsize=2048)
+def _ends_told(texts: tuple[str, ...]) -> tuple[bool, bool]:
+    """Whether texts, with noughts for all digits, say that a call waits, and that it was given up."""
+    return any(map(_WAITS.search, texts)), any(map(_GIVEN_UP.search, texts))
 
 
 def _is_flagged(span: Span, kind: str) -> bool:

@@ -3,9 +3,15 @@
 From every place in which producers say so.
 """
 
-import pytest
+from typing import Any
 
-from fl_assets.events.formats.conventions import kind_of
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fl_assets.events.formats import conventions, outcomes
+from fl_assets.events.formats.attributes import ATTRIBUTES
+from fl_assets.events.formats.conventions import kind_and_method, kind_of
 from fl_assets.events.formats.exceptions import leaf_of
 from fl_assets.events.formats.outcomes import Outcome, outcome_of
 from fl_assets.events.formats.spans import Span, SpanEvent
@@ -331,3 +337,49 @@ def test_a_result_within_a_thousand_others_is_not_looked_for():
     for _ in range(1000):
         result = {"result": result}
     assert error_in_result(result) == ""
+
+
+LINES = """chat
+execute_tool
+agent
+error
+true
+false
+500
+stop
+length
+null
+error.timeout
+gpt-4o
+CANCELLED
+Tool call 7 requires approval
+cancelled by the user
+call 12 was aborted
+{"isError": true}
+[{"role": "assistant", "finish_reason": "content_filter"}]
+"""
+WORDS = st.sampled_from(LINES.split("\n"))
+OTHERS = "error error.type success x.is_error gen_ai.output.messages http.route logfire.level_num"
+NAMES = st.sampled_from(sorted({key for keys in ATTRIBUTES.values() for key in keys} | set(OTHERS.split())))
+VALUES = WORDS | st.sampled_from([0, 1, 1.0, True, False, None, 17, [], ["error"], {"message": "no"}])
+SPANS = st.builds(
+    Span, st.just("t"), st.just("s"), st.just(""), WORDS, st.just(START), st.sampled_from([0, END]),
+    st.sampled_from(["ok", "unset", "error"]), WORDS, attributes=st.dictionaries(NAMES, VALUES, max_size=5),
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(st.lists(SPANS, max_size=8))
+def test_what_is_remembered_and_left_out_is_what_each_span_says_for_itself(spans: list[Span]) -> None:
+    def found() -> list[Any]:
+        return [(*kind_and_method(one), outcome_of(one, kind_of(one))) for one in spans]
+
+    soon = found()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outcomes, "_may_tell", lambda _: True)
+        patch.setattr(outcomes, "_may_have_codes", lambda _: True)
+        patch.setattr(outcomes, "_NOUGHTS", {})
+        patch.setattr(outcomes, "_ends_told", outcomes._ends_told.__wrapped__)
+        patch.setattr(conventions, "_telling_of", lambda names: names)
+        patch.setattr(conventions, "_MAX_REMEMBERED", -1)
+        assert soon == found()
