@@ -282,7 +282,7 @@ class _Trace:
         self.places[span.span_id] = Place(span.parent_id, span.start_ns, span.time_ns, ended, says_ok)
         if ended == "failed":
             self.failures[span.span_id] = (line, event)
-            self.size += len(call["error"] or "") + sum(map(len, metadata.values())) + _OVERHEAD
+            self.size += len(orjson.dumps(event))
         else:
             yield EventLine(line, orjson.dumps(event))
         if turn := turn_in(line, span, metadata.get("span_kind", ""), self.options):
