@@ -161,7 +161,11 @@ def measured(asked: argparse.Namespace, seed: int, root: Path) -> dict[str, obje
         patterns = {name for one in noised.actionable for name in patterns_of(one)}
         of_pattern = [one for one in exact.actionable if one in still or patterns & patterns_of(one)]
         found["kept"].append(len(still))
-        found["agree"].append(sum(agrees(one, noised.actionable) for one in still))
+        others = [one for one in still if not agrees(one, noised.actionable)]
+        found["agree"].append(len(still) - len(others))
+        for one in others:
+            now = [other.suggested_changes for other in same_as(one, noised.actionable)]
+            print(f"  draw {draw} differs: {one.remedy_id}: {one.suggested_changes}, with noise {now}")
         found["patterns"].append(len(of_pattern))
         found["extra"].append(len(noised.actionable) - len(same(noised.actionable, exact.actionable)))
         for one in exact.actionable:
@@ -195,6 +199,11 @@ def same(given: Iterable[Playbook], among: Sequence[Playbook]) -> list[Playbook]
     return [one for one in given if one.improvement_id in ids or (one.remedy_id, one.title) in titles]
 
 
+def same_as(one: Playbook, among: Iterable[Playbook]) -> list[Playbook]:
+    """Those of `among` that are the same as `one`."""
+    return [other for other in among if same([one], [other])]
+
+
 def agrees(one: Playbook, among: Sequence[Playbook]) -> bool:
     """Whether one that is the same suggests the same changes, its numbers within a factor of 2."""
     changes = one.suggested_changes
@@ -207,8 +216,7 @@ def agrees(one: Playbook, among: Sequence[Playbook]) -> bool:
     return any(
         other.suggested_changes.keys() == changes.keys()
         and all(is_near(value, other.suggested_changes[key]) for key, value in changes.items())
-        for other in among
-        if same([one], [other])
+        for other in same_as(one, among)
     )
 
 
