@@ -11,7 +11,7 @@ ASSIGN = (
 """What stands between a name and its value, in some ten languages of programming."""
 
 WORD_VALUES = any_case(
-    "(?:none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired"
+    "(?:see|siehe|voir|vedi|none|null|nil|na|n/a|true|false|undefined|empty|required|missing|invalid|incorrect|wrong|expired"
     "|string|str|secretstr|optional|not|is|must|cannot|can|was|has|does|should|unset|redacted|hidden|masked"
     "|removed|filtered|sensitive|yes|no|field|value|reset|changed?|failed|error|mismatch|unauthorized"
     "|obligatoria|obligatorio|requerida|requerido|requise?|erforderlich|falsch|ungültig|inválida|inválido|incorrecta|incorrecto|incorrecte|incorreta"
@@ -37,8 +37,9 @@ STAND_IN = "|".join(
         "\\[[A-Za-z_ -]+\\]",
         "[\\[{(]+(?:$|[\\\\\"'])",
         "\\{{1,2}[A-Za-z_. ]+\\}{1,2}(?:$|[^0-9A-Za-z])",
-        "\\{\\{ ",
+        "\\{\\{(?: |resolve:)",
         "\\([A-Za-z ]+(?:\\)|$)",
+        "[a-z]+(?:_[a-z0-9]+)*_password$",  # the name of a plugin, of a variable
         "%[(]|%s(?:$|[^0-9A-Za-z])",
         "%[A-Z_]+%",
         "(?:env|keyring|ssm):[A-Z][A-Z0-9_]*$|(?:file|vault|ssm):[0-9A-Za-z_.-]*/[0-9A-Za-z_./#-]*$",

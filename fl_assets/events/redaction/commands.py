@@ -29,7 +29,7 @@ steghide useradd usermod | -p | steghide embed -cf a.jpg -p ‹tulip-7›
 certutil signtool | [-/]p | signtool sign /f a.pfx /p ‹tulip-7› x.exe
 winrs winrm | [-/][pP]:… [-/]password:… | winrs -r:web1 -u:anna -p:‹tulip-7› dir
 mosquitto_(?:pub|sub|rr) ipmitool zip unzip p4 | -P | mosquitto_pub -u s -P ‹tulip-7› -t x
-sqlcmd bcp tsql [fi]sql osql | -P | tsql -H srv -U sa -P ‹tulip-7›
+sqlcmd bcp tsql [fi]sql osql | -P -P… | tsql -H srv -U sa -P ‹tulip-7›
 ssh-keygen | -P | ssh-keygen -p -P ‹tulip-7› -f id
 sshpass | -p -p… | sshpass -p ‹tulip-7› ssh a
 7z[ar]? arj | -p… | 7z x -p‹tulip-7› a.7z

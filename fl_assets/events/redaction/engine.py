@@ -19,6 +19,7 @@ from itertools import pairwise
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.draft import Draft, Replacement
 from fl_assets.events.redaction.needed import NONE, needed, needed_by
+from fl_assets.events.redaction.people import is_telling_name
 from fl_assets.events.redaction.rule import ENTITIES, ITEM_SEPARATOR, UNREDACTABLE, Rule, Unless
 from fl_assets.events.redaction.rules import RULES
 from fl_assets.events.redaction.views import VIEWS, has_trigger
@@ -30,9 +31,14 @@ _JUDGED_AGAIN = 2
 _FINDERS_OF_KINDS = 32
 """Finders that are kept for the kinds that were found together in a text."""
 _ITEM_SEPARATOR = ITEM_SEPARATOR.encode()
-_REPEATED = frozenset(ENTITIES) - {"HOME_USER", "URL_CREDENTIALS"}
-"""Entities whose values are masked wherever a text repeats them: names of users are words that stand
-elsewhere too."""
+_NAME = "HOME_USER"
+_REPEATED = frozenset(ENTITIES) - {"URL_CREDENTIALS"}
+"""Entities whose values are masked wherever a text repeats them."""
+_ends_before_name, _begins_behind_name = (
+    re.compile(pattern).match
+    for pattern in (rb"[0-9A-Za-z_.\x80-\xff-]", rb"[0-9A-Za-z_\x80-\xff-]|[.][0-9A-Za-z]")
+)
+"""What, beside the name of a user, makes it a part of another one."""
 _FILE_ENDING = re.compile(
     rb"[.](?:jsonl?|ndjson|csv|tsv|txt|log|parquet|pdf|docx?|xlsx?|xml|ya?ml|html?|md|png|jpe?g|zip|tar|eml|vcf)"
     rb"(?:[.](?:gz|zst|bz2|xz))?"
@@ -218,14 +224,14 @@ def _again(text: bytes, found: dict[bytes, str]) -> list[Replacement]:
         candidates = (value for value in found if runs.issuperset(_runs(value)))
     else:
         candidates = (value for value in found if value in text)
-    values = [value for value in candidates if found[value] in _REPEATED and _is_telling(value)]
+    values = [value for value in candidates if found[value] in _REPEATED and _is_telling(value, found[value])]
     if not values:
         return changes
     for value in sorted(values, key=len, reverse=True)[:_MAX_REPEATED]:
         start = text.find(value)
         while start >= 0:
             end = start + len(value)
-            if not (text[start - 1 : start].isalnum() and start) and not text[end : end + 1].isalnum():
+            if _is_whole(text, start, end, found[value]):
                 changes.append(Replacement(start, end, f"<{found[value]}>".encode(), found[value]))
             start = text.find(value, end)
     changes.sort()
@@ -234,9 +240,19 @@ def _again(text: bytes, found: dict[bytes, str]) -> list[Replacement]:
     ]
 
 
-def _is_telling(value: bytes) -> bool:
+def _is_telling(value: bytes, entity: str) -> bool:
     """Tell whether a value is more than words that may well stand elsewhere."""
+    if entity == _NAME:
+        return is_telling_name(value)
     return len(value) >= _TELLING and not _WORDS(value)
+
+
+def _is_whole(text: bytes, start: int, end: int, entity: str) -> bool:
+    """Tell whether what stands at a place of a text is no part of something longer."""
+    before, behind = text[max(start - 1, 0) : start], text[end : end + 2]
+    if entity == _NAME:
+        return not (_ends_before_name(before) or _begins_behind_name(behind))
+    return not (before.isalnum() or behind[:1].isalnum())
 
 
 def _redacted(

@@ -47,6 +47,15 @@ def _iban_of(length: int, countries: str) -> str:
 
 _IBAN = "|".join(_iban_of(length, countries) for length, countries in _IBAN_LENGTHS.items())
 
+UNIT = "(?:(?:[Bb]ytes|ms|tokens|rows|chars|times|seconds|[kKMG]i?B)(?:[^0-9A-Za-z.]|$))"
+"""What is counted, and no word that may stand behind a telephone: `Ms.`, `Europe`, `lines`."""
+_DUMPED = f"0{HEX}{{6,7}}:? {{1,2}}(?:{HEX}{{4}} ){{0,6}}"
+"""The beginning of a line of a hexadecimal dump."""
+_LETTERED = (
+    "(?:[a-f](?:[0-9][0-9a-f]{2}|[a-f][0-9][0-9a-f]|[a-f]{2}[0-9])"
+    "|[0-9][a-f][0-9a-f]{2}|[0-9]{2}[a-f][0-9a-f]|[0-9]{3}[a-f])"
+)
+"""Two bytes of a dump that are no number."""
 _CARD_SEP = f"[ \u00a0{DASH}._+ ]{{0,2}}"
 _FOUR = "[0-9]{4}"
 _CARD_FORMS = "|".join(
@@ -75,9 +84,14 @@ _CARD_NETWORKS = "|".join(
 )
 """How a network's numbers begin, and how long they are."""
 
+GERMAN_NUMBERED = (
+    "(?:bestell|auftrags|kunden|rechnungs|vorgangs|artikel|serien|sendungs|vertrags|mitglieds|beleg)"
+    "-?(?:nummer|nr)"
+)
 NUMBERED = any_case(
     "(?:order|orders|ref|reference|invoice|part|sku|ticket|item|serial|model|isbn|tracking|case|build|version"
-    "|id|no|nr|number|po|lot|batch|code|account|job|run|task|doc|rev|issue|suite|apt|unit|room|box)"
+    "|id|no|nr|number|po|lot|batch|code|account|job|run|task|doc|rev|issue|suite|apt|unit|room|box"
+    f"|{GERMAN_NUMBERED})"
 )
 """Words that make the number after them a number of a thing."""
 _NUMBER_WORD = any_case("(?:no|number|num|nr|id|code|key)")
@@ -158,11 +172,22 @@ RULES = (
     ),
     Rule(
         "CARD",
-        f"([0-9_]-|%B|{EDGE}.]|[^0-9][.])({_CARD_FORMS}){NOT_TAILED}",
-        examples=("card ‹4111 1111 1111 1111›", "‹378282246310005›, please"),
-        stays=("order 4111111111111112", "ts=1732412345123456789"),
+        f"([0-9_]-|%B|(?:^|[^0-9A-Za-z]){_DUMPED}|{EDGE}.]|[^0-9][.])({_CARD_FORMS})"
+        f"((?:[.{DASH}]?{TAIL})*(?:(?: {_FOUR}){{0,4}} {_LETTERED}(?:[^0-9A-Za-z]|$)|[ ]{UNIT})?)",
+        examples=("card ‹4111 1111 1111 1111›", "‹378282246310005›, please", "‹4111111111111111› face"),
+        stays=(
+            "order 4111111111111112",
+            "ts=1732412345123456789",
+            "00000010: 4539 1488 0343 6467 0a0b 0c0d",
+            "0001 4539 1488 0343 6467 0a0b",
+            "read 4539148803436467 bytes",
+            "4539 1488-0343 6467",
+        ),
         need=_CARD_NETWORKS,
-        unless=(Unless(before="^(?:[0-9_]-|<[A-Z]).*"),),
+        unless=(
+            Unless(before=f"^(?:[0-9_]-|<[A-Z]|[^0-9A-Za-z]?{_DUMPED}).*"),
+            f".*[ \u00a0].*[0-9][{DASH}._+]|.*[{DASH}._+].*[0-9][ \u00a0]",  # separators that differ
+        ),
         alone=True,
         check=luhn_holds,
     ),
@@ -189,8 +214,10 @@ RULES = (
         f"({EDGE}:-])({HEX}{{2}}(?:(?::{HEX}{{2}}){{5}}|(?:-{HEX}{{2}}){{5}}|(?:%3[Aa]{HEX}{{2}}){{5}})"
         f"|{HEX}{{4}}[.]{HEX}{{4}}[.]{HEX}{{4}})((?:[.:-]?{TAIL})*)",
         examples=("from ‹00:1A:2B:3C:4D:5E›", "‹001a.2b3c.4d5e›"),
-        stays=("12-11-24-10-30-45", "1234.5678.9012", "00:1A:2B:3C:4D:5E:6F"),
+        stays=("12-11-24-10-30-45", "1234.5678.9012", "00:1A:2B:3C:4D:5E:6F", "brd ff:ff:ff:ff:ff:ff"),
         unless=(
+            "(?i)(?:ff[:.-]?){6}$|(?:00[:.-]?){6}$",  # all, none
+            f"{HEX}{{2}}(?:[:-]{HEX}{{2}}){{2}}(?:[:-]00){{3}}$",  # a range
             "[0-9]{4}[.][0-9]{4}[.][0-9]{4}$",
             "[0-9]{2}-(?:0[0-9]|1[0-2])-[0-3][0-9]-[0-2][0-9]-[0-5][0-9]-[0-5][0-9]$",
             Unless(before="^<[A-Z].*"),
@@ -199,8 +226,8 @@ RULES = (
     ),
     Rule(
         "MAC",
-        f"({_MAC_WORD}(?:{ASSIGN}{QUOTE}?|[ ]))({HEX}{{12}})([{WORD}]*)",
-        examples=("mac=‹001a2b3c4d5e›",),
+        f"({_MAC_WORD}[0-9]?(?:{ASSIGN}{QUOTE}?|[ ]))({HEX}{{12}})([{WORD}]*)",
+        examples=("mac=‹001a2b3c4d5e›", "--macaddress1 ‹080027A1F43C›"),
         alone=True,
     ),
     Rule(

@@ -1,7 +1,7 @@
 """Passwords in code and in sentences: the call that takes them, the word behind them, codes and phrases."""
 
 from fl_assets.events.redaction.blocks import CODE, SEP, SIGNS, STAND_IN
-from fl_assets.events.redaction.passwords import LONG_WORD
+from fl_assets.events.redaction.passwords import LABEL, LONG_WORD
 from fl_assets.events.redaction.rule import Rule, any_case
 
 _PASSWORD = any_case("(?:pass(?:word|wd|phrase|code|wort)|kennwort|contraseña|senha|mot de passe)")
@@ -103,7 +103,7 @@ RULES = (
             'yönetici parolası "‹Kapadokya!Balon›" olarak ayarlandı',
         ),
         stays=('invalid password for user "bob"', 'password: "is required"'),
-        unless=(STAND_IN, CODE, ".*[ ](?:is|must|required|should|incorrect)(?:[ .]|$)"),
+        unless=(STAND_IN, CODE, LABEL, ".*[ ](?:is|must|required|should|incorrect)(?:[ .]|$)"),
         apart=True,
     ),
     Rule(  # what a person typed at a prompt

@@ -31,6 +31,11 @@ _SHORT_WORD = (
 _ANY_WORD = f"(?:{LONG_WORD}|{_SHORT_WORD})"
 _WEAK_WORD = any_case("(?:clave|parola|parole|geslo|sandi|access code|secret phrase|codice|secret_phrase)")
 """Words that mean other things too."""
+LABEL = (
+    f"(?:[A-ZÀ-Þ][a-zß-ÿ]+ (?:[a-zß-ÿ]{{2,5}} )?{LONG_WORD}|Pass(?:word|wort|phrase|code)|Kennwort|Senha"
+    "|Contraseña|Mot de passe|Wachtwoord|Hasło|Heslo|Lösenord|Salasana|Jelszó|Şifre|Пароль)[?:*]?$"
+)
+"""What a page calls the field: `Passwort`, `Confirm password`."""
 _ARTICLE = "(?:(?:la|le|el|il|lo|o|den|das|dem|der|die|het|de|the) )?"
 _OF = "(?:del|della|dello|do|da|de|du|des|der|für|van|voor|till|til|para|pour|per|dla|on|for|of|to)"
 _STILL = "(?: (?:still|now|just|currently|only|actually|always|again|probably|immer noch|jetzt|toujours))?"
@@ -83,16 +88,24 @@ IN_TEXT = (
         "PASSWORD",
         f'({_ANY_WORD}{ASSIGN}")((?:[^"\\\\\r\n{SEP}]|\\\\[^\r\n{SEP}])+)(")',
         examples=('"password": "‹correct horse›"', 'DB_PASSWORD="‹l1ghthouse#7›"'),
-        stays=('"password": "must be longer"', '"password": "<hidden>"'),
-        unless=(STAND_IN, PROSE, Unless(before=PROSE)),
+        stays=('"password": "must be longer"', '"password": "<hidden>"', '{ password: "Passwort" }'),
+        unless=(STAND_IN, PROSE, Unless(before=PROSE), LABEL, ".$"),
     ),
     Rule(  # in quotes within a string
         "PASSWORD",
         f"({_ANY_WORD}(?:{ASSIGN}|[ ](?:is|was)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))"
         f"([^\"'`”\\\\\r\n{SEP}]+)()",
         examples=('{\\"password\\": \\"‹s3cret words›\\"}', "password='‹letmein›'"),
-        stays=("password='None'",),
-        unless=(STAND_IN, "[)\\],; ]", PROSE, Unless(before=PROSE)),
+        stays=("password='None'", "ALTER USER a WITH PASSWORD :'newpass'"),
+        unless=(
+            STAND_IN,
+            "[)\\],; ]",
+            PROSE,
+            Unless(before=PROSE),
+            LABEL,
+            ".$",
+            Unless(before=".*D[ ]:'$", value="[a-z_]+$"),  # a variable of psql
+        ),
     ),
     Rule(
         "PASSWORD",
@@ -113,6 +126,7 @@ IN_TEXT = (
             Unless(value="[bBN]r?$", after="[\"']"),  # of b'…'
             "[0-9A-Za-z_.-]{1,32}:[$]",  # a name before a hash
             Unless(before="(?:[:]|%3[Aa])[ \t]*", value="[A-Za-z]+[.!]?$"),
+            LABEL,
             "[0-9]{1,2}$",  # whether there is one, how many
             "[a-z]+[)]:$",  # pam_unix(passwd:chauthtok):
             Unless(before="[Pp][Aa][Ss][Ss][ \t]*[:=][ \t]*", value="[0-9]{1,5}$"),
@@ -136,16 +150,24 @@ IN_TEXT = (
         "[ ]+(?:\\\\{0,7}[\"'])?)"
         f"([^ \t\r\n\"'\\\\<$*{SEP}-][^ \t\r\n\"'{SEP}]*)()",
         examples=("gpg --passphrase ‹violet-Ink› -d x", "identified by '‹letmein›'"),
-        stays=("--password directive", "--password $PASS", "--no-password given"),
+        stays=(
+            "--password directive",
+            "--password $PASS",
+            "--no-password given",
+            "usage: x [--password PASSWORD] [-h]",
+            "--pass 2 of 3: extracting",
+            "identified by password: caching_sha2_password",
+        ),
         unless=(
             STAND_IN,
-            "(?:directive|option|setting|parameter)$|[(]|[A-Z]{3,10}$",
+            "(?:directive|option|setting|parameter)$|[(]|[A-Z]{3,10}[\\])}|>,.]*$|[0-9]{1,2}$|[a-z]+:$",
             Unless(before=".*--(?:no|without|ask|skip|prompt)-.*"),
         ),
     ),
     Rule(
         "PASSWORD",
-        f"((?:(?:ht|wpa_)?{LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?|{_SHORT_WORD} (?:is|was|ist|es|est|är))"
+        f"((?:(?:ht|wpa_|publickey,|interactive,)?{LONG_WORD}(?:'?s|et|m|niz|ni)?(?: {_IS})?"
+        f"|{_SHORT_WORD} (?:is|was|ist|es|est|är))"
         f":?[ ]+[\"'`“«]? ?)"
         f"([^ \t\r\n\"'`<>“”«»{SEP}]{{4,}})()",
         examples=(
@@ -160,6 +182,7 @@ IN_TEXT = (
             "the password is user_name",
             "password sha256",
             "the password of step 12-14",
+            "Accepted publickey,password build-07",
         ),
         need=f"{SIGNS}.*|[0-9]{{4,8}}|{_ODD_LETTERS}.*",
         unless=(
@@ -168,7 +191,9 @@ IN_TEXT = (
             f"[(]|{_NO_PASSWORD}|[a-z]+_[a-z_]+=[0-9]+$",
             ".*[:=]$",
             Unless(before="^[^ ]+[ ]+[\"'`“«]?", value="[A-Za-z_-]+[.,;!?]?$"),
-            Unless(before="^(?:ht|wpa_).*"),  # programs, whose password is not the next word
+            Unless(
+                before="^(?:ht|wpa_|publickey|interactive).*"
+            ),  # programs, whose password is not the next word
             Unless(before="passwd ", value="[a-z][a-z0-9_.-]*$"),
         ),
     ),
@@ -304,7 +329,8 @@ _CODE_KINDS = any_case(
     "|google|microsoft|amazon|whatsapp|telegram|apple id|steam|paypal|bank|bestätigungs|sicherheits|einmal)"
 )
 _LOGIN = any_case(
-    "(?:logins?|creds|credentials|zugang|zugangsdaten|identifiants|credenciales|user/pass(?:word)?)"
+    "(?:logins?|(?:log|sign) ?in (?:with|as|using)"
+    "|creds|credentials|zugang|zugangsdaten|identifiants|credenciales|user/pass(?:word)?)"
 )
 _CREDS = any_case(
     "(?:creds|credentials|zugangsdaten|identifiants|credenciales|credenziali|user/pass(?:word)?)"
@@ -415,8 +441,8 @@ IN_PLACES = (
     ),
     Rule(  # a name and a password in code
         "PASSWORD",
-        f"({_PAIR}[\"'][^\"'\r\n{SEP}]{{1,64}}[\"'], ?[\"'])([^\"'\r\n{SEP}]{{4,}})([\"'])",
-        examples=("auth=('bot', '‹tulip-7›')",),
+        f"({_PAIR}[\"'][^\"'\r\n{SEP}]{{1,64}}[\"'], ?(?:Some[(])?[\"'])([^\"'\r\n{SEP}]{{4,}})([\"'])",
+        examples=("auth=('bot', '‹tulip-7›')", 'basic_auth("bot", Some("‹r3qwest.rs›"))'),
         unless=(STAND_IN,),
     ),
 )

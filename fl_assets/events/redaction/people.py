@@ -1,5 +1,6 @@
 """E-mail addresses and home folders."""
 
+from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.blocks import SEP
 from fl_assets.events.redaction.rule import ESCAPED, LETTERS, MASKED, WORD, Rule, Unless
 
@@ -40,21 +41,23 @@ _HOMES = "|".join(
         "(?:^|\n)-",
         "(?:^|[^.])[.]{2}",
         "file:/{1,2}(?:localhost)?",
+        "(?:^|[^0-9A-Za-z])-[A-Za-z]{1,7}",  # glued to a flag
         "(?:smb|afp|nfs|cifs|sftp)://[0-9A-Za-z._@:-]{1,60}",
         "vscode-remote://[0-9A-Za-z.+%_-]{1,40}",
         "://file",
         "[a-z]:/{2,3}",
         "(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{1,20}|cygdrive/[a-z]|[a-z]"
-        "|System/Volumes/Data|Volumes/[0-9A-Za-z_ -]{1,24})",
+        f"|System/Volumes/Data|(?:Volumes|media)/[^/\r\n{SEP}]{{1,40}})",
     )
 )
 """What may stand before `/home` or `/Users`."""
 _GROUP = "(?:(?:staff|students?|faculty|users)[\\\\/]{1,2})?"
 """A folder between that of all homes and a home."""
 _WINDOWS_HOME = (
-    "(?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z]|[\\\\]{2,4}[0-9A-Za-z._-]{1,40})(?:[\\\\/]{1,8}|%5[Cc])"
-    "(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings|DOCUME~[0-9])(?:[\\\\/]{1,8}|%5[Cc])"
+    "(?:(?:[A-Za-z](?::|%3[Aa])|[^0-9A-Za-z]|[\\\\]{2,4}[0-9A-Za-z._-]{1,40})(?:[\\\\/]{1,8}|%5[Cc])"
+    "|^|[\"'=(])(?:[Uu][Ss][Ee][Rr][Ss]|Documents and Settings|DOCUME~[0-9])(?:[\\\\/]{1,8}|%5[Cc])"
 )
+_IS_NO_DRIVE = "^(?:[^0-9A-Za-z:]/|[^0-9A-Za-z]?[Uu][Ss][Ee][Rr][Ss]/).*"
 _NOBODYS = (
     "Shared|Public|Default|Guest|linuxbrew|index|dashboard|page|pages|settings|user|username|you|yourname|USERNAME"
     "|runner|runneradmin|vsts|vsts_azpcontainer|circleci|travis|buildkite-agent|gitlab-runner|jenkins|ubuntu"
@@ -62,6 +65,36 @@ _NOBODYS = (
     "|ContainerAdministrator|ContainerUser"
 )
 """Folders beside homes, and accounts that a machine or an image comes with."""
+_ACCOUNTS = (
+    "root|daemon|bin|sys|nobody|systemd-[a-z]+|messagebus|syslog|postgres|mysql|redis|mongodb|nginx|apache|httpd"
+    "|www|tomcat|elasticsearch|kibana|logstash|grafana|prometheus|rabbitmq|consul|vault|etcd|kafka|zookeeper|hadoop"
+    "|hdfs|hive|spark|docker|podman|git|gitea|gitlab|svn|sshd|ftp|mail|postfix|backup|games|operator|oracle|_[a-z]+"
+)
+"""Accounts of services, which own files and have no home."""
+_COMMON = (
+    "[a-z]?|admins?|administrator|agents?|alpha|anaconda|analytics|android|apps?|arch|base|bash|bench(?:mark)?|beta"
+    "|bots?|build(?:er|s)?|cache|centos|chrome|ci|claude|clients?|cloud|cod(?:e|er|ex)|common|compose|conda|config"
+    "|containers?|core|customers?|cursor|data(?:base)?|debian|debug|default|demo|deploy(?:er|ment)?|dev(?:el|eloper"
+    "|elopment|ops|in)?|discourse|django|docs?|e2e|elastic|errors?|eval|events?|examples?|fedora|files?|firefox|flask"
+    "|github|groups?|home|hosts?|https?|images?|infra|java|jupyter|kali|kernel|labs?|linux|local(?:host)?|login|logs?"
+    "|main|manager|master|media|model|models|monitor|network|odoo|ollama|openhands|ops|packages?|pi|pipeline|prod"
+    "|production|projects?|proxy|python|rails|release|repos?|research|robot|ruby|sandbox|scripts?|secure|server|services?"
+    "|setup|shell|source|src|staff|stag(?:e|ing)|steam|storage|students?|sudo|super|superuser|support|swe-?(?:agent|bench)"
+    "|sync|system|tasks?|team|temp|tests?|test(?:er|ing|bed|user)|tmp|tools?|train(?:ing|er)?|users?|version|video|web|windows|work"
+    "(?:er|ers|space|spaces)?|will|mark|bill|grace|rose|jack|frank|hope|joy|faith|dawn|chance|case|chase|drew|hunter"
+    "|mason|cooper|amber|crystal|jasmine|julia|miles|page|rich|nick|gene|summer|april|june|august|sage|basil|iris|lily"
+    "|olive|angel|destiny|guy|dean|penny|sandy|sunny|wade|pierce|grant|trace|lane|max|min|may|pat|ray|rob|sue|art|any"
+    "|all|new|old|the|and|not|for|log|run|git|org|com|net|www|api|sql|xml|job|key|end|get|set|put|out|yes|true|false"
+)
+"""Names that are words, too, or things: they may well stand elsewhere in a text."""
+_is_common = linear.fully(f"(?i)(?:{_NOBODYS}|{_ACCOUNTS}|{_COMMON})[0-9]*")
+_SHORTEST_NAME = 4
+
+
+def is_telling_name(name: bytes) -> bool:
+    """Tell whether the name of a user is no word that may well stand elsewhere in a text."""
+    return len(name) >= _SHORTEST_NAME and not _is_common(name)
+
 
 RULES = (
     Rule(
@@ -101,7 +134,7 @@ RULES = (
     ),
     Rule(
         "HOME_USER",
-        f"((?:{_HOMES})\\\\?/(?:home[0-9]?|Users)\\\\?/{_GROUP})((?:[A-Z][A-Z0-9-]{{1,14}}/)?{_NAME})()",
+        f"((?:{_HOMES})\\\\?/(?:home[0-9]?|homes|Users)\\\\?/{_GROUP})((?:[A-Z][A-Z0-9-]{{1,14}}/)?{_NAME})()",
         examples=(
             "/home/staff/‹jdoe›/x",
             "/home2/‹jdoe›/x",
@@ -113,6 +146,10 @@ RULES = (
             "file:///Users/‹jo.doe›/x",
             "rm -rf /mnt/nas/home/‹jdoe›",
             "../home/‹jdoe›/x",
+            "/homes/‹jdoe›/x",
+            "cc -L/Users/‹jdoe›/lib",
+            "/media/usb/home/‹jdoe›/x",
+            "/Volumes/Jo's Disk (2)/Users/‹jdoe›/x",
         ),
         stays=(
             "/home/runner/work/x",
@@ -120,6 +157,7 @@ RULES = (
             "https://example.com/home/x",
             "/Users/Shared/x",
             "GET /home/jdoe",
+            "pre-release/home/jdoe",
             "/home/index.html",
         ),
         unless=(
@@ -161,24 +199,44 @@ RULES = (
     ),
     Rule(
         "HOME_USER",
-        f"(/(?:export|net|nfs|srv|storage|volume[0-9]{{1,2}})(?:/[0-9A-Za-z_-]{{1,20}})?/homes/)({_NAME})()",
-        examples=("rsync x nas:/volume1/homes/‹jdoe›/",),
-        stays=("https://example.com/homes/x",),
-        unless=(f"(?:{_NOBODYS})$",),
+        f"((?:/(?:export|net|nfs|srv|storage|volume[0-9]{{1,2}})(?:/[0-9A-Za-z_-]{{1,20}})?/homes"
+        f"|(?:(?:^|[ \"'])|(?:smb|cifs|afp):)//[0-9A-Za-z._@:-]{{1,60}}/(?:homes?|users)"
+        f"|/afs/[0-9A-Za-z._-]{{1,40}}/(?:users?|home|usr)(?:/[0-9a-z]{{1,2}}){{0,2}}|/run/media)/)({_NAME})()",
+        examples=(
+            "rsync x nas:/volume1/homes/‹jdoe›/",
+            "/afs/cern.ch/user/j/‹jdoe›/public",
+            "mount -t cifs //nas/users/‹jdoe› /mnt",
+            "smb://nas.local/users/‹jdoe›/x",
+            "/run/media/‹jdoe›/usb/x",
+        ),
+        stays=("https://example.com/homes/x", "https://example.com/users/jdoe", "/afs/cern.ch/user/j"),
+        unless=(f"(?:{_NOBODYS}|[0-9]+|[0-9a-z])$",),
+    ),
+    Rule(  # the owner of a file that is listed
+        "HOME_USER",
+        "((?:^|[^0-9A-Za-z])[bcdlps-](?:[r-][w-][xsS-]){2}[r-][w-][xtT-][.+@]? +[0-9]+ )"
+        "([A-Za-z][0-9A-Za-z_.-]{2,31})( +[0-9A-Za-z_.-]{1,32} +[0-9])",
+        examples=("drwxr-xr-x  5 ‹jdoe› staff 160 Mar  1 10:00 src",),
+        stays=(
+            "-rw-r--r-- 1 root root 12 x",
+            "-rw-r--r-- 1 ubuntu ubuntu 12 x",
+            "drwxr-xr-x 2 deploy deploy 64 x",
+        ),
+        unless=(f"(?i)(?:{_NOBODYS}|{_ACCOUNTS}|{_COMMON})[0-9]*$",),
     ),
     Rule(
         "HOME_USER",
         f"({_WINDOWS_HOME})({_NAME}(?: {_NAME}){{1,2}})([\\\\/])",
         examples=("C:\\Users\\‹Jo Doe›\\x",),
         stays=("C:\\Users\\Public\\x",),
-        unless=("(?:All Users|Default User)$", Unless(before="^[^0-9A-Za-z:]/.*")),
+        unless=("(?:All Users|Default User)$", Unless(before=_IS_NO_DRIVE)),
     ),
     Rule(
         "HOME_USER",
         f"({_WINDOWS_HOME})({_NAME})()",
-        examples=("C:\\Users\\‹jdoe›",),
-        stays=("D:\\Users\\Default\\x",),
-        unless=(f"(?:{_NOBODYS}|All)$", Unless(before="^[^0-9A-Za-z:]/.*")),
+        examples=("C:\\Users\\‹jdoe›", "cwd=Users\\‹jdoe›\\x"),
+        stays=("D:\\Users\\Default\\x", "Users/index.js"),
+        unless=(f"(?:{_NOBODYS}|All)$", Unless(before=_IS_NO_DRIVE)),
     ),
     Rule(
         "HOME_USER",

@@ -1,7 +1,7 @@
 """Telephone numbers: by calling code, by national form, by the word before them."""
 
 from fl_assets.events.redaction.blocks import ASSIGN, QUOTE
-from fl_assets.events.redaction.numbers import IS_NUMBERED, NOT_TAILED, NUMBERED_EDGE
+from fl_assets.events.redaction.numbers import IS_NUMBERED, NOT_TAILED, NUMBERED_EDGE, UNIT
 from fl_assets.events.redaction.rule import DASH, EDGE, TAIL, WORD, Rule, Unless, any_case
 
 _EXTENSION_WORD = f"(?:{any_case('(?:extension|extn|ext|durchwahl|poste)')}[.:=]{{0,2}}|[xX#])"
@@ -53,8 +53,6 @@ _CALL_GAP_WORDS = any_case(
     "|телефону|aan|naar"
 )
 _CALL_GAP = f"(?:[ ](?:{_CALL_GAP_WORDS})){{0,4}}[:,]?[ ]"
-UNIT = "(?:(?:[Bb]ytes|ms|tokens|rows|chars|times|seconds|[kKMG]i?B)(?:[^0-9A-Za-z.]|$))"
-"""What is counted, and no word that may stand behind a telephone: `Ms.`, `Europe`, `lines`."""
 _NOT_COUNTED = f"((?:[.{DASH}]?{TAIL})*(?:[ ]{UNIT})?)"
 """The same with what was counted, in a place where a number of seven digits may be one."""
 _DATE = (
@@ -67,6 +65,8 @@ _NATIONAL = "|".join(
         f"0[1-9][0-9]{{1,3}}[ {DASH}][0-9]{{3,4}}[ {DASH}][0-9]{{3,4}}",
         f"0[1-9][0-9]{{2,3}}[ /{DASH}][0-9]{{6,8}}",
         f"0[1-9][0-9]{{1,4}} ?/ ?[0-9]{{3,5}}[ {DASH}][0-9]{{2,4}}(?:[ {DASH}][0-9]{{2,4}})?",
+        f"0[1-9][0-9]{{1,4}} ?/ ?[0-9]{{2}}[ {DASH}][0-9]{{2}}[ {DASH}][0-9]{{2,3}}",
+        "06[ -][1-9][0-9]{7}",
         f"[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {DASH}]?[0-9]{{3,5}}",
         f"[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {DASH}][0-9]{{4}}",
     )
@@ -106,9 +106,9 @@ RULES = (
         "PHONE",
         f"({EDGE}+.])((?:[+]|%2[Bb])(?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}"
         f"|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})"
-        f"((?:[A-Za-z_%][{WORD}]*|[ ]{UNIT})?)",
+        f"((?:[{WORD}%][{WORD}]*|[ ]{UNIT})?)",
         examples=("‹+44 20 7946 0958›", "‹+1 (415) 555-2671 x12›", "‹+44 20 7946 0958› EUR"),
-        stays=("+12345678 bytes", "+1 2345"),
+        stays=("+12345678 bytes", "+1 2345", "+1234567890123 delta"),
         need="(?:[^0-9]*[0-9]){8}.*",
         unless=(f"[+](?:[0-9]{{16}}|[0-9]{{1,3}}[.][0-9]{{4,8}}$|{_DATE})", Unless(before="^<[A-Z].*")),
         alone=True,
@@ -136,6 +136,8 @@ RULES = (
         ),
         stays=(
             "phone_id 5551234567",
+            "cell 1234567 has NaN",
+            "CEP 01310-100",
             "phone_count: 3456789",
             "phone SKU 0123456789",
             "mobile users: 1250000",
@@ -145,6 +147,8 @@ RULES = (
         ),
         unless=(
             f"(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})$",
+            Unless(before=f".?{any_case('cell')} $", value="[0-9]{7}$"),  # of a notebook
+            Unless(before=f".?{any_case('cep')}[: ]*$", value="[0-9]{5}-[0-9]{3}$"),  # post in Brazil
             Unless(before="(?:[_ ][Ii][Dd]|[a-z]Id)[^A-Za-z]*"),
             Unless(before=f".*[^A-Za-z]{_NO_TELEPHONE}[^A-Za-z]{{1,4}}$"),
             Unless(before="(?:.*[^A-Za-z])?[Pp]hones?/"),
@@ -178,15 +182,29 @@ RULES = (
         ),
         stays=("call 12 34", "call 650055929 failed"),
         need="(?:[^0-9]*[0-9]){7}.*",
-        unless=(f"(?:{_DATE}|[0-9]+[.][0-9]+)$", Unless(before="^[^A-Za-z]?[^ ]+[ ]", value="[0-9]{9}$")),
+        unless=(
+            f"(?:{_DATE}|[0-9]+[.][0-9]+)$",
+            Unless(before="^[^A-Za-z]?[^ ]+[ ]", value="[0-9]{9}$"),
+            Unless(before="^_.*"),  # tool_call
+        ),
         alone=True,
     ),
     Rule(
         "PHONE",
         f"({NUMBERED_EDGE}|[0-9] |{EDGE}+.{DASH}/])({_NATIONAL}){NOT_TAILED}",
-        examples=("‹01 42 68 53 00›", "‹0151-12345678›", "‹(020) 7946 0958›"),
-        stays=("invoice 0151-12345678",),
-        unless=(f".*{_DATE}", Unless(before=IS_NUMBERED), Unless(before="^[0-9] .*")),
+        examples=(
+            "‹01 42 68 53 00›",
+            "‹0151-12345678›",
+            "‹(020) 7946 0958›",
+            "Rückfragen: ‹06221 / 48 73 19›.",
+            "‹06-48271593›",
+        ),
+        stays=("invoice 0151-12345678", "Bestellnummer 0151-12345678", "03-03-26-10-11"),
+        unless=(
+            f".*{_DATE}|[0-3][0-9]-(?:0[1-9]|1[0-2])-[0-9]{{2}}-[0-2][0-9]-[0-5][0-9]$",
+            Unless(before=IS_NUMBERED),
+            Unless(before="^[0-9] .*"),
+        ),
         alone=True,
     ),
     Rule(  # what it is stands behind it

@@ -16,6 +16,7 @@ from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.blocks import CODE, PROSE, STAND_IN
 from fl_assets.events.redaction.likelihood import SECRETS
 from fl_assets.events.redaction.named_secrets import KEY_OF, TOKEN_OF
+from fl_assets.events.redaction.passwords import LABEL
 from fl_assets.events.redaction.rule import MASKED, Rule, any_case
 from fl_assets.events.redaction.safe_names import is_safe
 from fl_assets.events.redaction.surprise import WEAK, grade
@@ -39,22 +40,27 @@ _CODE_OF = any_case(
 )
 _is_other = linear.searcher(
     "(?:(?:^|[^A-Za-z])(?:user(?:name)?|host(?:name)?|port|db(?:_?name)?|database|schema|region)[\"']?[:=]"
-    "|(?:^|[^A-Za-z])(?:passwd(?: -[a-zS])?|(?:kubectl|oc) [a-z]+ secrets?|secret volume|realm) )[\"']?$|"
+    "|(?:^|[^A-Za-z])(?:passwd(?: -[a-zS])?|(?:kubectl|oc) [a-z]+ secrets?|secret volume"
+    "|realm|(?:publickey|interactive),password|password: see) )[\"']?$"
+    "|WITH PASSWORD :'$|"
+    "(?:[?&]v=|youtu[.]be/|[Mm]ethod[:=] ?|[Tt]oken[_ -]?[Ii][Dd][\"']?[ :=]{1,3}[\"']?"
+    "|(?:wifi connect|[Ss][Ss][Ii][Dd])[\"']?[ :=]{1,3}[\"']?)$|"
     f"(?:{KEY_OF}[ _-]?[Kk]eys?|{TOKEN_OF}[ _-]?[Tt]okens?|{_CODE_OF}[ _-]?[Cc]odes?(?: is| was)?)"
     "[\"'`]?[ :=]{1,3}[\"'`]?$"
 )
 """Whether the word before a value is about keys, tokens and codes that are no secrets."""
 _find_masked = linear.finder(MASKED)
 _is_amount = linear.searcher(
+    "PASS(?:ED)?:? test[_s:/][^ ]*$|"
     "(?:ttl|timeout|expir[a-z]+|age|days|count|min|max|attempts)(?:_[a-z]{1,7})?[\"']?[ :=]{1,3}[0-9]+$"
 )
-"""Whether a value is a number of something about a secret."""
+"""Whether a value is a number of something about a secret, or the name of a test that passed."""
 _is_name = linear.searcher(
     "[a-z](?:[Ss]ecret|-secret)(?:[-_]?(?:[Nn]ame|[Rr]ef))?[\"']?[ :=]{1,3}[\"']?[a-z0-9]+(?:-[a-z0-9]+)+$"
 )
 """Whether a value is the name of a secret of a cluster."""
 _is_stand_in = linear.searcher(
-    f"(?s)^(?:{STAND_IN}|{CODE}|{PROSE}|(?:E|GPIO|TS|CS|PGRST)[0-9]{{1,5}}$|[$][0-9a-z]{{1,8}}[$][0-9]{{2}}[$]$|(?:[a-z]+|{any_case('oauth')}[0-9]?)(?:_[a-z]+)+$)"
+    f"(?s)^(?:{STAND_IN}|{CODE}|{PROSE}|{LABEL}|secretsmanager:|(?:E|GPIO|TS|CS|PGRST)[0-9]{{1,5}}$|[$][0-9a-z]{{1,8}}[$][0-9]{{2}}[$]$|(?:[a-z]+|{any_case('oauth')}[0-9]?)(?:_[a-z]+)+$)"
 )
 _is_flag = linear.searcher("^-h?[pP][^-]")
 _to_quote = linear.finder("[\"'`\r\n]")

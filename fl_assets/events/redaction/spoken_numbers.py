@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.likelihood import NUMBERS
-from fl_assets.events.redaction.phones import UNIT
+from fl_assets.events.redaction.numbers import GERMAN_NUMBERED, UNIT
 from fl_assets.events.redaction.rule import DASH, MASKED, Rule, any_case
 from fl_assets.events.redaction.word_kinds import NUMBER_SIGN, Word, words_of
 
@@ -28,12 +28,13 @@ _is_other = linear.fully(
 fraction, characters by number."""
 _OTHER = any_case(
     "(?:id|function|order|ticket|invoice|account|serial|tracking|reference|ref|case|row|step|epoch"
-    "|isbn|counts?|total|users|batch|queue|sku|viewport|screen|quota|column|version|size)"
+    "|isbn|counts?|total|users|batch|queue|sku|viewport|screen|quota|column|version|size|cep"
+    f"|(?:tool|function|system|api|rpc)[_ -]calls?|{GERMAN_NUMBERED})"
 )
 _is_of_other = linear.searcher(f"(?:^|[^A-Za-z]){_OTHER}[.]?[\"']?[ :=#]{{1,3}}[\"']?$")
 """Whether the word right before a number says of what else it is."""
 _is_counted = linear.searcher(f"^ (?:{UNIT}|(?:calls|edges|nulls|records|per) )")
-_LABEL, _COUNTED = 16, 12
+_LABEL, _COUNTED = 24, 12
 _is_sign = linear.searcher(NUMBER_SIGN)
 _masked = re.compile(f"<?{MASKED[1:]}".encode())
 _find_numbers = linear.finder(f"(?:^|[^0-9A-Za-z_.,+($€£¥#{DASH}])[+(]{{0,2}}[0-9](?:{_GAP}[0-9]){{5,14}}")
@@ -87,6 +88,8 @@ RULES = (
             "called 12345678 times",
             "0123456 calls dropped",
             "sms quota 1000000 per day",
+            "tool_call 11 22 33 44 aborted",
+            "Bestellnummer 0171-4839205-22 wurde storniert",
         ),
         judge=_judge,
     ),

@@ -146,7 +146,7 @@ Stytch | secret-(?:live|test)-… | secret-live-~36
 Statsig | secret-[0-9A-Za-z]{40,} | secret-~44
 LaunchDarkly | (?:sdk|api|mob)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12} | sdk-#8-#4-#4-#4-#12
 Scaleway | SCW[0-9A-Z]{17} | SCW$17
-Infisical | st[.][0-9a-f]{24}[.][0-9a-f]{32}[.][0-9a-f]{32} | st.#24.#32.#32
+Infisical | st[.][0-9a-f-]{24,36}(?:[.][0-9a-f]{32}){2} | st.#24.#32.#32
 ClickUp | pk_[0-9]{5,12}_[0-9A-Z]{32} | pk_^08_$32
 Klaviyo | pk_[0-9a-f]{34} | pk_#34
 PagerDuty | pd[a-z]{2}[+]_[0-9A-Za-z_+-]{20,} | pdus+_~32
