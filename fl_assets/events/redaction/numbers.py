@@ -49,8 +49,6 @@ _IBAN = "|".join(_iban_of(length, countries) for length, countries in _IBAN_LENG
 
 UNIT = "(?:(?:[Bb]ytes|ms|tokens|rows|chars|times|seconds|[kKMG]i?B)(?:[^0-9A-Za-z.]|$))"
 """What is counted, and no word that may stand behind a telephone: `Ms.`, `Europe`, `lines`."""
-_DUMPED = f"0{HEX}{{6,7}}:? {{1,2}}(?:{HEX}{{4}} ){{0,6}}"
-"""The beginning of a line of a hexadecimal dump."""
 _LETTERED = (
     "(?:[a-f](?:[0-9][0-9a-f]{2}|[a-f][0-9][0-9a-f]|[a-f]{2}[0-9])"
     "|[0-9][a-f][0-9a-f]{2}|[0-9]{2}[a-f][0-9a-f]|[0-9]{3}[a-f])"
@@ -172,8 +170,8 @@ RULES = (
     ),
     Rule(
         "CARD",
-        f"([0-9_]-|%B|(?:^|[^0-9A-Za-z]){_DUMPED}|{EDGE}.]|[^0-9][.])({_CARD_FORMS})"
-        f"((?:[.{DASH}]?{TAIL})*(?:(?: {_FOUR}){{0,4}} {_LETTERED}(?:[^0-9A-Za-z]|$)|[ ]{UNIT})?)",
+        f"([0-9_]-|%B|{EDGE}.]|[^0-9][.])({_CARD_FORMS})"
+        f"((?:[.{DASH}]?{TAIL})*(?: {_LETTERED}(?:[^0-9A-Za-z]|$)|[ ]{UNIT})?)",
         examples=("card ‹4111 1111 1111 1111›", "‹378282246310005›, please", "‹4111111111111111› face"),
         stays=(
             "order 4111111111111112",
@@ -185,7 +183,7 @@ RULES = (
         ),
         need=_CARD_NETWORKS,
         unless=(
-            Unless(before=f"^(?:[0-9_]-|<[A-Z]|[^0-9A-Za-z]?{_DUMPED}).*"),
+            Unless(before="^(?:[0-9_]-|<[A-Z]).*"),
             f".*[ \u00a0].*[0-9][{DASH}._+]|.*[{DASH}._+].*[0-9][ \u00a0]",  # separators that differ
         ),
         alone=True,

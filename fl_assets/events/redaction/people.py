@@ -41,13 +41,13 @@ _HOMES = "|".join(
         "(?:^|\n)-",
         "(?:^|[^.])[.]{2}",
         "file:/{1,2}(?:localhost)?",
-        "(?:^|[^0-9A-Za-z])-[A-Za-z]{1,7}",  # glued to a flag
+        "(?:^|[^0-9A-Za-z])-[A-Za-z]+",  # glued to a flag
         "(?:smb|afp|nfs|cifs|sftp)://[0-9A-Za-z._@:-]{1,60}",
         "vscode-remote://[0-9A-Za-z.+%_-]{1,40}",
         "://file",
         "[a-z]:/{2,3}",
         "(?:^|[^0-9A-Za-z])/(?:export|var|usr|data|nfs|net|private/var|mnt/[0-9A-Za-z_-]{1,20}|cygdrive/[a-z]|[a-z]"
-        f"|System/Volumes/Data|(?:Volumes|media)/[^/\r\n{SEP}]{{1,40}})",
+        f"|System/Volumes/Data|(?:Volumes|media)/[^/\r\n{SEP}]+)",
     )
 )
 """What may stand before `/home` or `/Users`."""
