@@ -59,7 +59,7 @@ _FOUR = "[0-9]{4}"
 _CARD_FORMS = "|".join(
     (
         "[0-9]{13,19}",
-        f"{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}{_FOUR}(?:{_CARD_SEP}[0-9]{{3}})?",
+        f"{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}{_FOUR}",
         f"{_FOUR}{_CARD_SEP}[0-9]{{6}}{_CARD_SEP}[0-9]{{4,5}}",
         f"{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}{_FOUR}{_CARD_SEP}(?:[0-9]{{3}}|[0-9])",
     )
@@ -104,6 +104,11 @@ _SSN_WORD = any_case(
 NO_SSN = "(?:000|666|9)|[0-9]{3}[^0-9]?00[^0-9]?[0-9]{4}$|.*0000$"
 """Ranges that are not issued."""
 
+_BEFORE_CARD = f"[0-9_]-|%B|{EDGE}.]|[^0-9][.]"
+_NO_CARD = (
+    Unless(before="^(?:[0-9_]-|<[A-Z]).*"),
+    f".*[ \u00a0].*[0-9][{DASH}._+]|.*[{DASH}._+].*[0-9][ \u00a0]",  # separators that differ
+)
 _MAC_WORD = f"(?:^|[^A-Za-z]){any_case('(?:(?:hw|mac)[_ -]?addr(?:ess)?|mac)')}"
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IP = f"{_OCTET}(?:[.]{_OCTET}){{3}}"
@@ -168,24 +173,35 @@ RULES = (
         alone=True,
         check=iban_holds,
     ),
+    Rule(  # of nineteen digits, and none of sixteen with a code behind
+        "CARD",
+        f"({_BEFORE_CARD})({_FOUR}(?:{_CARD_SEP}{_FOUR}){{3}}{_CARD_SEP}[0-9]{{3}}){NOT_TAILED}",
+        examples=("card ‹6212 3456 7890 1234 007›, please",),
+        need=_CARD_NETWORKS,
+        unless=_NO_CARD,
+        alone=True,
+        check=luhn_holds,
+    ),
     Rule(
         "CARD",
-        f"([0-9_]-|%B|{EDGE}.]|[^0-9][.])({_CARD_FORMS})"
-        f"((?:[.{DASH}]?{TAIL})*(?: {_LETTERED}(?:[^0-9A-Za-z]|$)|[ ]{UNIT})?)",
-        examples=("card ‹4111 1111 1111 1111›", "‹378282246310005›, please", "‹4111111111111111› face"),
+        f"({_BEFORE_CARD})({_CARD_FORMS})"
+        f"((?:[.{DASH}]?{TAIL})*(?: {_LETTERED} {HEX}{{4}}(?:[^0-9A-Za-z]|$)|[ ]{UNIT})?)",
+        examples=(
+            "card ‹4111 1111 1111 1111›",
+            "‹378282246310005›, please",
+            "‹4111 1111 1111 1111› face",
+            "‹4111 1111 1111 1111› 0927 123",
+            "‹4111-1111-1111-1111› ‹4242-4242-4242-4242›",
+        ),
         stays=(
             "order 4111111111111112",
             "ts=1732412345123456789",
             "00000010: 4539 1488 0343 6467 0a0b 0c0d",
-            "0001 4539 1488 0343 6467 0a0b",
             "read 4539148803436467 bytes",
             "4539 1488-0343 6467",
         ),
         need=_CARD_NETWORKS,
-        unless=(
-            Unless(before="^(?:[0-9_]-|<[A-Z]).*"),
-            f".*[ \u00a0].*[0-9][{DASH}._+]|.*[{DASH}._+].*[0-9][ \u00a0]",  # separators that differ
-        ),
+        unless=_NO_CARD,
         alone=True,
         check=luhn_holds,
     ),

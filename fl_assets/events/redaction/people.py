@@ -157,11 +157,13 @@ RULES = (
             "https://example.com/home/x",
             "/Users/Shared/x",
             "GET /home/jdoe",
+            "/homes/listing/42",
             "pre-release/home/jdoe",
             "/home/index.html",
         ),
         unless=(
             "(?:your|YOUR)[_-]",
+            Unless(before=".*homes/", value="(?:listings?|search|for[_-]|sale|rent|buy|new)"),
             f"(?:(?:{_NOBODYS}|[0-9]+|[0-9a-f]{{8}}-[0-9a-f-]{{27}})$|.*[.](?:html?|php|aspx|jsp)$)",
             Unless(before=f"^(?:{_ROUTE}|<[A-Z]).*"),
         ),
@@ -200,7 +202,7 @@ RULES = (
     Rule(
         "HOME_USER",
         f"((?:/(?:export|net|nfs|srv|storage|volume[0-9]{{1,2}})(?:/[0-9A-Za-z_-]{{1,20}})?/homes"
-        f"|(?:(?:^|[ \"'])|(?:smb|cifs|afp):)//[0-9A-Za-z._@:-]{{1,60}}/(?:homes?|users)"
+        f"|(?:(?:^|[ ])|(?:smb|cifs|afp):)//[0-9A-Za-z._@:-]{{1,60}}/(?:homes?|users)"
         f"|/afs/[0-9A-Za-z._-]{{1,40}}/(?:users?|home|usr)(?:/[0-9a-z]{{1,2}}){{0,2}}|/run/media)/)({_NAME})()",
         examples=(
             "rsync x nas:/volume1/homes/‹jdoe›/",
@@ -210,7 +212,7 @@ RULES = (
             "/run/media/‹jdoe›/usb/x",
         ),
         stays=("https://example.com/homes/x", "https://example.com/users/jdoe", "/afs/cern.ch/user/j"),
-        unless=(f"(?:{_NOBODYS}|[0-9]+|[0-9a-z])$",),
+        unless=(f"(?:{_NOBODYS}|[0-9]+|[0-9a-z]|.*[.](?:js|css|png|html?|php|aspx))$",),
     ),
     Rule(  # the owner of a file that is listed
         "HOME_USER",
