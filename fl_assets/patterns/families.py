@@ -18,7 +18,8 @@ import pandas as pd
 from fl_assets.core.models import ErrorClass
 from fl_assets.patterns.classes import ClassRule, rule_of
 from fl_assets.patterns.grouping import dependencies, essence
-from fl_assets.patterns.mining import Links, mined, same_words
+from fl_assets.patterns.items import Links
+from fl_assets.patterns.mining import mined, same_words
 from fl_assets.patterns.words import PLACEHOLDER, STATUS, skeleton, status_of
 
 MAX_READ_MESSAGES = 20

@@ -15,7 +15,7 @@ from pydantic import Field
 from fl_assets.core.models import Record
 from fl_assets.infra.rule_files import read_record
 from fl_assets.patterns.mining import describe, mined, same_words
-from fl_assets.patterns.words import skeleton, status_of
+from fl_assets.patterns.words import bracketed, skeleton, status_of
 from fl_assets.sums.masking import UNCAUGHT_PREFIX
 
 
@@ -94,7 +94,9 @@ def group_patterns(messages: pd.DataFrame, corrections: Corrections = NO_CORRECT
     spoken_rows = np.flatnonzero(has_text).tolist()
     if spoken_rows:
         spoken_shapes = [shapes[row] for row in spoken_rows]
-        grouped = same_words(mined(spoken_shapes), spoken_shapes)
+        grouped = same_words(
+            mined(spoken_shapes, [bracketed(kept[row]) for row in spoken_rows]), spoken_shapes
+        )
         for row, group in zip(spoken_rows, grouped, strict=True):
             groups[row] = ("error", group, status_of(texts[row]), dependencies(shapes[row]))
     pattern, reason = _corrected(_named(own_ids, groups), own_ids, texts, corrections)

@@ -35,6 +35,16 @@ FILLERS = frozenset([
 """Words that a message says the same without."""
 # fmt: on
 EXCEPTION_NAME = re.compile(r"[A-Za-z](?:Error|Exception)=?$")  # which exception it was is never a detail
+TELLS = re.compile(
+    r"error|exception|fail|(?<!de)fault|time_?out|denied|refus|unavail|exceed|limit|exhaust|forbid|unauth"
+    r"|not_?(?:found|exist|allow)|invalid|illegal|missing|unknown|unsupported|expired|conflict|mismatch"
+    r"|abort|cancel|reject|reset|closed|lost|kill|crash|panic|back_?off|deadlock|overflow|locked|success"
+    r"|^E[A-Z]{4,}$",
+    re.IGNORECASE,
+)
+"""What says which failure it is, and so is no name although it may look like one."""
+CODE = re.compile(r"[A-Z][A-Z0-9_.:-]*$")
+"""A word of capitals: a state or a code, not a name."""
 _NO_SPACES = r"\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
 _BESIDE = re.compile(rf"(?<=[\x00\x01])(?=[{_NO_SPACES}])|(?<=[{_NO_SPACES}])(?=[\x00\x01])")
 """Between a value and a word of a language that puts no spaces there."""
@@ -42,6 +52,12 @@ _COLUMNS = re.compile(r"\)=\(")
 """Between the columns of a key and their values: both vary."""
 _TERM = re.compile(r"\{[a-z]\w*,\S*\}")
 """A term of Erlang: one value, however deep it is nested."""
+_COMPARED = re.compile(r"(?<=[^\s=])[=<>!~]=|(?<=\s)(?:[=<>!~]=|=>)(?=\s)")
+"""A comparison, which makes no key of the word before it."""
+_LISTED = re.compile(r",([A-Za-z][\w-]*):(?=[^\s:/])")
+"""A key in a list without spaces, as `=` would make it: `,scope:cluster,verb:GET`."""
+_LIST = re.compile(r"[\[(<{]([^\s\[\]()<>{},;]+(?:, ?[^\s\[\]()<>{},;]+)*)[\])>}]")
+_ELEMENT = re.compile(r"[^\s,]+")
 PUNCTUATION = re.compile(r"^[^\w\x00\x01]+$")
 
 
@@ -51,7 +67,9 @@ def skeleton(message: str) -> tuple[str, ...]:
     Each run of variables is one `*`, or `?` for a single `<ID>`; `key=` is a word of its own.
     """
     words: list[str] = []
-    message = _COLUMNS.sub(") (", message)
+    if "=" in message:
+        message = _COMPARED.sub(" ", _COLUMNS.sub(") (", message))
+    message = _LISTED.sub(r",\1=", message)
     signed = PLACEHOLDER.sub(_sign, STATUS.sub("", message))
     signed = _TERM.sub(_as_word, signed)
     for piece in PIECE.findall(signed if signed.isascii() else _BESIDE.sub(" ", signed)):
@@ -64,6 +82,15 @@ def skeleton(message: str) -> tuple[str, ...]:
         elif word:
             words.append(word)
     return tuple(words)
+
+
+def bracketed(message: str) -> frozenset[str]:
+    """Return the words that stand alone or in a list between brackets: `[orders]`, `(lib, bin)`."""
+    if not any(bracket in message for bracket in "[({"):
+        return frozenset()
+    message = PLACEHOLDER.sub("\x00", message)
+    lists = _LIST.findall(message)
+    return frozenset(word for found in lists for word in _ELEMENT.findall(found) if not is_variable(word))
 
 
 def status_of(message: str) -> str:

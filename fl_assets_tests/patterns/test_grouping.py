@@ -41,11 +41,14 @@ WORDS = [
     "NodeGamma",
     "mode=fast",
     "mode=slow",
+    "[orders]",
+    "and",
+    "files",
     "<NUM>",
     "<ID>",
 ]
 messages_strategy = st.lists(
-    st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join),
     min_size=1,
     max_size=40,
     unique=True,
@@ -151,6 +154,11 @@ def test_the_older_id_wins_when_patterns_join():
         ("data store interrupt caused by dcbf", "data store interrupt caused by icbi"),
         ("user not found", "order not found"),
         ("payment method not found", "payment method <ID> not found"),
+        ("Error: payment method not found", "Error: payment method <ID> not found"),
+        (
+            "container of the pod <ID> waits with ImagePullBackOff",
+            "container of the pod <ID> waits with CrashLoopBackOff",
+        ),
         ("Connection reset by peer on <HOST>", "Connection timed out on <HOST>"),
         ("call to tool failed <STATUS_429>", "call to tool failed <STATUS_500>"),
         (
@@ -160,6 +168,14 @@ def test_the_older_id_wins_when_patterns_join():
         ("No instances available for cart-service", "No instances available for seat-service"),
         ("Traceback: TypeError: bad operand", "Traceback: KeyError: <STR>"),
         ("Traceback: RuntimeError: out of memory", "Traceback: RuntimeError: connection closed"),
+        (
+            "call of get_user by the tool ended with request_timeout in zone_a for <ID>",
+            "call of get_order by the tool ended with access_denied in zone_b for <ID>",
+        ),
+        (
+            "the gateway answered [denied] to the call of this tool",
+            "the gateway answered [expired] to the call of this tool",
+        ),
     ],
 )
 def test_different_failures_stay_apart(first, second):
@@ -193,6 +209,40 @@ def test_different_failures_stay_apart(first, second):
             for dag, task in (("etl_a", "load"), ("sync_b", "notify"), ("<ID>", "<ID>"), ("daily_c", "wait"))
         ],
         [f"permission denied for schema {name}" for name in ("billing", "ops", "public")],
+        [  # two names at once, each seen once
+            "tool send_mail got no answer from mail.queue in time",
+            "tool find_user got no answer from user.cache in time",
+        ],
+        [  # lists of any length
+            "batch for [app.users, app.orders] is of size <NUM> and too large",
+            "batch for [app.peers, app.local, app.sizes] is of size <NUM> and too large",
+            "batch for <ID> is of size <NUM> and too large",
+        ],
+        [
+            "call is missing <NUM> required positional arguments: <STR>, <STR> and <STR>",
+            "call is missing <NUM> required positional argument: <STR>",
+        ],
+        ["merging [<PATH>:level=<NUM>]", "merging [<PATH>:level=<NUM>, <PATH>:level=<NUM>]"],
+        [f"could not compile <CODE> ({part}) due to <NUM> errors" for part in ("lib", "build")],
+        [  # values that vary independently
+            f"limit of <NUM> {limit} exceeded by <NUM> {paid} for account <ID> of branch"
+            for limit, paid in itertools.product(("EUR", "USD", "JPY", "GBP"), repeat=2)
+            if limit <= paid
+        ],
+        [
+            f"{name}() got an unexpected keyword argument <STR>"
+            for name in ("a_b", "b_c", "cD", "d_e", "eF", "f_g")
+        ],
+        [  # a value that may be missing, and one of several words
+            "Probe failed probe=<STR> pod=<STR> id=<STR> result=<STR>",
+            "Probe failed probe=<STR> pod=<STR> result=<STR>",
+        ],
+        [
+            f"Health check contributor{name} took <NUM>, more than the warning threshold of <NUM>"
+            for name in ("", " <ID>", " a.b.Indicator (db)")
+        ],
+        [f"slow request url:<PATH>,verb:{verb},id:<ID>" for verb in ("GET", "PUT", "LIST")],
+        [f"cannot install {one}<NUM> with this old python" for one in ("open-cv==", "my_sql>=")],
     ],
 )
 def test_the_same_failure_is_one_pattern(texts):
