@@ -293,15 +293,23 @@ DEPENDENCIES_SQL = r"""
 
 
 EPISODES_SQL = """
-    with seen as (select min(timestamp) as first, max(timestamp) as last from fl_calls),
+    with given as (select *, timestamp::date = event_date as is_own_day from fl_calls),
+    seen as (
+        select max(timestamp) as last, epoch(max(timestamp) - min(timestamp)) as seconds
+        from given where is_own_day),
     failing as (
-        select family_id, min(timestamp) as began, max(timestamp) as ended, count(*) as failures
-        from fl_calls where family_id is not null group by all)
-    select family_id, began, case when epoch(last - ended) > epoch(last - first) / 24 then ended end as ended
-    from failing, seen
-    where failures >= 10 and epoch(ended - began) <= epoch(last - first) / 6 and epoch(last - first) >= 3600
-    order by family_id"""
-"""Families whose failures all came within a sixth of the window: one episode."""
+        select family_id, min(timestamp) as began, max(timestamp) as ended
+        from given where family_id is not null group by all having count(*) >= 10 and bool_and(is_own_day)),
+    short as (
+        select family_id, began, ended, seconds, epoch(last - ended) as quiet
+        from failing, seen where epoch(ended - began) <= seconds / 6 and seconds >= 3600)
+    select family_id, began, case when quiet > seconds / 6 then ended end as ended
+    from short where quiet > seconds / 6 or quiet <= seconds / 24 order by family_id"""
+"""Families whose failures all came within a sixth of the window: one episode.
+
+It is over when at least as long a time without it follows. A call whose clock was wrong has no time of the
+window.
+"""
 
 LOOPED = 3
 """Times that the identical call must fail identically in a session to be a loop."""

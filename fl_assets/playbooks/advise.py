@@ -77,7 +77,7 @@ def advice_of(
         incident_node=node,
         nodes=tuple(name for name in nodes if safe_name(name, "")),
         denominators=Denominators.model_validate(facts, from_attributes=True),
-        consequence=consequence_of(known, facts),
+        consequence=consequence_of(known, facts, first_seen),
         contrasts=tuple(_finding(Contrast, one, contrast_text(one), "kind") for one in mine.contrasts),
         cures=tuple(
             _finding(Cure, one, cure_text(one), "subject")

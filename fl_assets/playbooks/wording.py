@@ -6,6 +6,7 @@ call is read here; a `format` contrast shows a shape of letters and digits.
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,13 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
     )
 
 
-def consequence_of(known: Mapping[str, Any], facts: Facts) -> Consequence:
-    """Return what the failures cost, in numbers and in one sentence of those that are known."""
+def consequence_of(known: Mapping[str, Any], facts: Facts, first_seen: datetime | None = None) -> Consequence:
+    """Return what the failures cost, in numbers and in one sentence of those that are known.
+
+    What was `first_seen` before the window has failed before, and is no episode.
+    """
+    if pd.notna(known.get("began")) and pd.notna(first_seen) and first_seen.date() < known["began"].date():
+        known = {**known, "began": None, "ended": None}
     number = partial(number_of, known)
     looked = number("failures") or 0.0
     scale = facts.failures / looked if looked else 0.0

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -29,19 +30,21 @@ def known_of(
     nodes: int = 4,
     judged: Callable[[int], dict[str, Any]] | None = None,
     service_of: Mapping[str, str] = MappingProxyType({}),
+    of_1970: tuple[int, ...] = (),
 ) -> Knowledge:
     """What the fleet knows of sessions, each of which runs once on every node; a family is a method.
 
-    `judged` gives the evaluation of a session by its number.
+    `judged` gives the evaluation of a session by its number; the clock of those `of_1970` was wrong.
     """
     rows = []
     for number, steps in enumerate(sessions):
+        began = datetime(1970, 1, 1) if number in of_1970 else START + timedelta(minutes=number)  # noqa: DTZ001
         for node in range(nodes):
             for place, (method, arguments, error) in enumerate(steps):
                 given = arguments if isinstance(arguments, str) else json.dumps(arguments)
                 rows.append({
                     "event_id": f"e{len(rows)}", "event_date": START.date(),
-                    "timestamp": START + timedelta(minutes=number, seconds=5 * place), "node_id": f"n{node}",
+                    "timestamp": began + timedelta(seconds=5 * place), "node_id": f"n{node}",
                     "service": service_of.get(method, "agent"), "method": method,
                     "trace_id": f"t{number}-{node}",
                     "request_id": f"r{len(rows)}", "duration_ms": 10.0, "success": error is None,
@@ -292,6 +295,26 @@ def test_failures_of_one_episode_say_when_it_was():
     spread = [one for pair in zip(quiet[::24], down, strict=True) for one in pair]
     known = row_of(known_of(*quiet, *spread), "pay")
     assert "All of it" not in consequence_of(known | {"began": None}, Facts.of(pattern())).text
+
+
+def test_a_failure_that_went_on_all_day_is_no_episode_for_a_clock_that_was_wrong():
+    quiet: list[list[Step]] = [[("ask", {"n": n}, None)] for n in range(120)]
+    down: list[Step] = [("pay", {"n": 1}, "Error: the bank is closed")]
+    known = known_of(*(down if n % 20 == 10 else one for n, one in enumerate(quiet)), of_1970=(0,))
+    assert row_of(known, "pay")["began"] is None or pd.isna(row_of(known, "pay")["began"])
+    paused = [down if n % 20 == 10 and n < 100 else one for n, one in enumerate(quiet)]
+    assert "none since" not in consequence_of(row_of(known_of(*paused), "pay"), Facts.of(pattern())).text
+
+
+def test_what_failed_before_the_window_is_no_episode_of_it():
+    quiet = [[("ask", {"n": n}, None)] for n in range(120)]
+    down: list[list[Step]] = [[("pay", {"n": n}, "Error: the bank is closed")] for n in range(5)]
+    known = row_of(known_of(*quiet[:60], *down, *quiet[60:]), "pay")
+    facts = Facts.of(pattern())
+    cost = consequence_of(known, facts, START - timedelta(days=13))
+    assert not cost.is_over
+    assert cost.text == consequence_of(known | {"began": None}, facts).text
+    assert "All of it" in consequence_of(known, facts, START + timedelta(hours=1)).text
 
 
 def test_what_never_fails_otherwise_is_said_without_a_ratio():
