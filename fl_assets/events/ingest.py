@@ -24,7 +24,7 @@ from fl_assets.events.duplicates import Duplicates, Files
 from fl_assets.events.event import event_day, safe_redact
 from fl_assets.events.find import Source
 from fl_assets.events.formats import detect
-from fl_assets.events.formats.seam import EvaluationLine, Format, Read, ReadOptions, RefusedLine
+from fl_assets.events.formats.seam import UNFORESEEN, EvaluationLine, Format, Read, ReadOptions, RefusedLine
 from fl_assets.events.index import FileResult
 from fl_assets.events.lines import FollowedLines, tables_of
 from fl_assets.events.mapping_files import mapped_formats
@@ -45,16 +45,6 @@ if TYPE_CHECKING:
 REPORT_SECS = 5.0
 """Seconds between two reports of progress."""
 _FORMAT_ROWS = 10_000
-_UNREADABLE = (
-    MemoryError,
-    RecursionError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-"""What a reader may raise over an entry of a shape that nobody foresaw."""
 
 
 class Ingestion:
@@ -184,7 +174,7 @@ class Ingestion:
                 continue  # deleted since it was listed
             except OSError as error:
                 self._refuse_file(reading, "cannot_open", error.strerror or str(error))
-            except _UNREADABLE as error:
+            except UNFORESEEN as error:
                 self._refuse_file(
                     reading, "damaged_file", f"{reading.format}: {type(error).__name__}: {error}"
                 )
@@ -253,7 +243,7 @@ class Ingestion:
             except OutOfTimeError:
                 self._refuse_rest(reading, lines.done)
                 is_done = True
-            except _UNREADABLE as error:
+            except UNFORESEEN as error:
                 detail = f"{entry.name}: {type(error).__name__}: {error}"
                 line, start = lines.skip_bad()
                 reading.bad(line, "bad_record", detail[:300], start)

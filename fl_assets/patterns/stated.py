@@ -9,21 +9,21 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_NUMBER = r"([0-9][0-9,_]*(?:\.[0-9]+)?)"
+_NUMBER = r"(?<![0-9,_])([0-9][0-9,_]{0,30}(?:\.[0-9]{1,20})?)"
 _THINGS = r"(requests?|calls?|queries|messages?|(?:input |output )?tokens?)"
 _PERIODS = r"(seconds?|secs?|minutes?|min|hours?|days?)"
-_EVERY = r"\s*(?:per|/|an?|each|every)\s*"
+_EVERY = r"(?:per|/|an?|each|every)\s*+"
 _LIMITS = (
-    re.compile(rf"{_NUMBER}\s*{_THINGS}?{_EVERY}{_PERIODS}\b", re.IGNORECASE),
-    re.compile(rf"{_THINGS}{_EVERY}{_PERIODS}\b[^.\n]{{0,60}}?\blimit[ :=]+{_NUMBER}", re.IGNORECASE),
+    re.compile(rf"{_NUMBER}\s*+(?:{_THINGS}\s*+)?{_EVERY}{_PERIODS}\b", re.IGNORECASE),
+    re.compile(rf"{_THINGS}\s*+{_EVERY}{_PERIODS}\b[^.\n]{{0,60}}?\blimit[ :=]+{_NUMBER}", re.IGNORECASE),
 )
 _WAITS = (
     re.compile(
-        r"(?:retry|try again|wait|available again)[^.\n0-9]{0,30}\s*([0-9]+(?:\.[0-9]+)?)\s*"
+        r"(?:retry|try again|wait|available again)[^.\n0-9]{0,30}\s*([0-9]{1,30}(?:\.[0-9]{1,20})?)\s*"
         r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|hours?)\b",
         re.IGNORECASE,
     ),
-    re.compile(r"retry[-_ ]?after[\"' :=]+([0-9]+(?:\.[0-9]+)?)()", re.IGNORECASE),
+    re.compile(r"retry[-_ ]?after[\"' :=]+([0-9]{1,30}(?:\.[0-9]{1,20})?)()", re.IGNORECASE),
 )
 _MILLISECONDS = {"s": 1000, "m": 60_000, "h": 3_600_000, "": 1000}
 

@@ -6,9 +6,10 @@ own, has failed by itself. Whether a span failed is decided in `outcomes.py`.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from fl_assets.events.formats.attributes import ERRORS, telling
@@ -18,6 +19,7 @@ _MIN_TEXT = 8
 _TYPE = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Exceeded|Failure|Timeout|Refused|Denied))\b")
 _MAX_READ = 2000
 """Characters of an error in which its type, or a limit, is looked for."""
+_MOST_AROUND = 100
 _COMMON_ERRORS = frozenset(ERRORS["common_errors"])
 _OWN_LIMIT = telling("own_limit", re.IGNORECASE)
 
@@ -66,7 +68,8 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
         return {}
     above = nearest_of(places, failed)
     parent = {span_id: above(span_id) for span_id in failed}
-    parent |= _across_gaps(places, failed, parent)
+    says = {span_id: _Said(entry.error) for span_id, entry in failed.items()}
+    parent |= _across_gaps(places, says, parent)
     went_on = _last_success(places)
     stopped = _stopped(places, parent)
     waiting = dict.fromkeys(failed, 0)
@@ -80,9 +83,7 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
         span_id = leaves.pop()
         if not (up := parent[span_id]):
             continue
-        is_same = same_error(failed[up].error, failed[span_id].error) or same_error(
-            failed[up].error, failed[root[span_id]].error
-        )
+        is_same = says[up].is_same(says[span_id]) or says[up].is_same(says[root[span_id]])
         place, last = places[span_id], went_on.get(up, 0)
         recovered = last > place.end_ns or (last == place.end_ns > place.start_ns > 0)
         is_handled = span_id in stopped or recovered  # something began after it had ended, and succeeded
@@ -97,16 +98,36 @@ def causes_of(places: Mapping[str, Place], failed: Mapping[str, FailedSpan]) -> 
     return {span_id: root[span_id] for span_id, cause in best.items() if cause.depth and not waiting[span_id]}
 
 
+class _Said:
+    """The text of an error, as it is compared: made once, and only where it is asked for."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def _words(self) -> str:
+        return " ".join(self.text.split()).casefold()
+
+    @cached_property
+    def _types(self) -> set[str]:
+        return {name for name in _TYPE.findall(self.text[:_MAX_READ]) if name not in _COMMON_ERRORS}
+
+    @cached_property
+    def is_vague(self) -> bool:
+        return is_vague(self.text)
+
+    def is_same(self, other: "_Said") -> bool:
+        """Whether it is one error: one text contains the other, or both name one specific exception type."""
+        short, long = sorted((self._words, other._words), key=len)
+        if not short:
+            return False
+        is_within = short == long or (len(short) >= _MIN_TEXT and short in long)
+        return is_within or not self._types.isdisjoint(other._types)
+
+
 def same_error(one: str, other: str) -> bool:
-    """Whether two texts are one error: one contains the other, or both name one specific exception type."""
-    short, long = sorted((" ".join(text.split()).casefold() for text in (one, other)), key=len)
-    if not short:
-        return False
-    return short == long or (len(short) >= _MIN_TEXT and short in long) or bool(_types(one) & _types(other))
-
-
-def _types(text: str) -> set[str]:
-    return {name for name in _TYPE.findall(text[:_MAX_READ]) if name not in _COMMON_ERRORS}
+    """Whether two texts are one error."""
+    return _Said(one).is_same(_Said(other))
 
 
 def _last_success(places: Mapping[str, Place]) -> dict[str, int]:
@@ -127,66 +148,62 @@ def _last_success(places: Mapping[str, Place]) -> dict[str, int]:
 
 def _stopped(places: Mapping[str, Place], parent: Mapping[str, str]) -> set[str]:
     """Return the failed spans with an `ok` span between them and the next failed one above."""
-    found = set()
-    for span_id, up in parent.items():
-        here, seen = places[span_id].parent, set()
-        while here in places and here != up and here not in seen:
-            if places[here].says_ok:
-                found.add(span_id)
-                break
-            seen.add(here)
-            here = places[here].parent
-    return found
+    says_ok = {span_id for span_id, place in places.items() if place.says_ok}
+    nearest = nearest_of(places, says_ok | parent.keys())
+    return {span_id for span_id in parent if nearest(span_id) in says_ok}
 
 
 def _across_gaps(
-    places: Mapping[str, Place], failed: Mapping[str, FailedSpan], parent: Mapping[str, str]
+    places: Mapping[str, Place], says: Mapping[str, _Said], parent: Mapping[str, str]
 ) -> dict[str, str]:
     """Return, for failed spans without a parent in the trace, the failed span that is taken to be above.
 
-    It is the shortest that encloses them in time and has the same error, or a vague one.
+    It is the shortest that encloses them in time and has the same error, or a vague one. Of failed spans that
+    run at a time, the `_MOST_AROUND` that last longest are looked at.
     """
-    by_error: dict[str, list[str]] = defaultdict(list)
-    for span_id, entry in failed.items():
-        by_error[" ".join(entry.error.split())].append(span_id)
-    if len(by_error) > 500:
+    top = _tops(places)
+    if not any(top(span_id) for span_id, up in parent.items() if not up):
         return {}
-    found = {}
-    for span_id, up in parent.items():
-        if up or not failed[span_id].error:
-            continue
-        if (top := _top(places, span_id)) is None:
-            continue
+    found: dict[str, str] = {}
+    around: list[tuple[int, int, str]] = []  # those that run, by when they end, as a heap
+    for span_id in sorted(says, key=lambda one: (places[one].start_ns, -places[one].end_ns, one)):
         place = places[span_id]
-        around = [
-            other
-            for text, ids in by_error.items()
-            if same_error(text, failed[span_id].error) or is_vague(text)
-            for other in ids[:100]
-            if other != span_id
-            and places[other].start_ns <= place.start_ns
-            and place.end_ns <= places[other].end_ns
-            and _length(places[other]) > _length(place)
-            and _top(places, other) != top
-        ]
-        if around:
-            found[span_id] = min(around, key=lambda other: (_length(places[other]), other))
+        while around and around[0][0] < place.start_ns:
+            heappop(around)
+        if not parent[span_id] and says[span_id].text and top(span_id):
+            enclosing = sorted(
+                (end - start, other)
+                for end, start, other in around
+                if end >= place.end_ns and end - start > place.end_ns - place.start_ns
+            )
+            same = (
+                other
+                for _, other in enclosing
+                if (says[other].is_vague or says[other].is_same(says[span_id])) and top(other) != top(span_id)
+            )
+            if above := next(same, ""):
+                found[span_id] = above
+        heappush(around, (place.end_ns, place.start_ns, span_id))
+        if len(around) > _MOST_AROUND:
+            heappop(around)
     return found
 
 
-def _length(place: Place) -> int:
-    return place.end_ns - place.start_ns
+def _tops(places: Mapping[str, Place]) -> Callable[[str], str]:
+    """Return a function from a span to its missing ancestor: '' if its root is there, or for a cycle."""
+    known: dict[str, str] = {}
 
+    def top(span_id: str) -> str:
+        path: dict[str, None] = {}
+        here = span_id
+        while here in places and here not in known and here not in path:
+            path[here] = None
+            here = places[here].parent
+        answer = known.get(here, "" if here in path else here)
+        known.update(dict.fromkeys(path, answer))
+        return answer
 
-def _top(places: Mapping[str, Place], span_id: str) -> str | None:
-    """Return the missing ancestor of a span; None where its root is there, or its parents form a cycle."""
-    seen = set()
-    while span_id in places:
-        if span_id in seen:
-            return None
-        seen.add(span_id)
-        span_id = places[span_id].parent
-    return span_id or None
+    return top
 
 
 def nearest_of(places: Mapping[str, Place], targets: Collection[str]) -> Callable[[str], str]:

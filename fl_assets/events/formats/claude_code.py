@@ -5,14 +5,14 @@ read the same fields.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
 
 from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import users_words
-from fl_assets.events.formats.readers import Records, file_reader
+from fl_assets.events.formats.readers import Found, Records, each_taken, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.times import iso_ns
@@ -66,39 +66,34 @@ class _Entry:
 
 @dataclass(slots=True)
 class _State:
-    """Calls without a result yet, by id, with the block of each; and open questions, by session."""
+    """Calls without a result yet, by id, with the block of each; open questions, by session; ids of lines."""
 
-    calls: dict[str, tuple[_Entry, dict[str, Any]]]
-    questions: dict[str, tuple[_Entry, UsersQuestion]]
+    calls: dict[str, tuple[_Entry, dict[str, Any]]] = field(default_factory=dict)
+    questions: dict[str, tuple[_Entry, UsersQuestion]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
 
 
-def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
-    state = _State({}, {})
-    seen: set[str] = set()
-    for line, value in records:
-        if not isinstance(value, dict):
-            yield line, f"a line is a JSON {kind_in_words(value)}, must be an object"
-            continue
-        uuid = str(value.get("uuid") or line)
-        # Others are summaries, snapshots of files, notices. A tuple, as the type may be unhashable.
-        if value.get("type") not in ("user", "assistant") or uuid in seen:  # a resumed session repeats
-            continue
-        seen.add(uuid)
-        try:
-            when = iso_ns(value.get("timestamp"), "timestamp")
-        except ValueError as error:
-            yield line, str(error)
-            continue
-        message = as_object(value.get("message"))
-        if not when or not message:
-            yield line, f"a line of type {value['type']} has no {'message' if when else 'timestamp'}"
-            continue
-        entry = _Entry(line, when, value, message)
-        yield from (_assistant if value["type"] == "assistant" else _user)(entry, state)
-    for entry, block in state.calls.values():
-        yield _call(entry, block, 0, "unset", "")
-    for asked in state.questions.values():
-        yield _turn(*asked)
+def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
+    state = _State()
+    yield from each_taken(records, lambda line, value: _taken(line, value, state))
+    calls = ((entry.line, (entry, block)) for entry, block in state.calls.values())
+    yield from each_taken(calls, lambda _, held: [_call(*held, 0, "unset", "")])
+    yield from (_turn(*asked) for asked in state.questions.values())
+
+
+def _taken(line: int, value: Any, state: _State) -> Iterator[tuple[int, Span]]:
+    if not isinstance(value, dict):
+        raise ValueError(f"a line is a JSON {kind_in_words(value)}, must be an object")
+    uuid = str(value.get("uuid") or line)
+    # Others are summaries, snapshots of files, notices. A tuple, as the type may be unhashable.
+    if value.get("type") not in ("user", "assistant") or uuid in state.seen:  # a resumed session repeats
+        return
+    state.seen.add(uuid)
+    when, message = iso_ns(value.get("timestamp"), "timestamp"), as_object(value.get("message"))
+    if not when or not message:
+        raise ValueError(f"a line of type {value['type']} has no {'message' if when else 'timestamp'}")
+    entry = _Entry(line, when, value, message)
+    yield from (_assistant if value["type"] == "assistant" else _user)(entry, state)
 
 
 def _assistant(entry: _Entry, state: _State) -> Iterator[tuple[int, Span]]:

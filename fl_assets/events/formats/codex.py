@@ -5,7 +5,7 @@ Source: openai/codex, `codex-rs/protocol/src/protocol.rs` (`RolloutItem`, `Event
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.messages import users_words, words_of
-from fl_assets.events.formats.readers import Found, Records, file_reader, or_reason
+from fl_assets.events.formats.readers import Found, Records, each_taken, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.times import NoTimesError, iso_ns
@@ -59,43 +59,8 @@ _NO_TIMES = "codex: items without times belong to no day; send the rollout file 
 
 def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     rollout = _Rollout()
-    for line, value in records:
-        raw = as_object(value)
-        payload = as_object(raw.get("payload"))
-        if rollout.is_undated or "items" in raw or ("instructions" in raw and "type" not in raw):
-            yield from _of_undated(rollout, line, raw)
-            continue
-        try:
-            when = iso_ns(raw.get("timestamp"), "timestamp")
-        except ValueError as error:
-            yield line, str(error)
-            continue
-        if raw.get("type") == "session_meta":
-            rollout.begins(when, as_object(payload.get("meta")) or payload)
-        elif raw.get("type") == "turn_context":
-            rollout.model = str(payload.get("model") or rollout.model)
-        elif not when:
-            yield line, "a line has no timestamp"
-        elif rollout.inherits(when, payload):
-            continue
-        elif raw.get("type") == "response_item":
-            yield from rollout.item(line, when, payload)
-        elif raw.get("type") == "event_msg":
-            yield from rollout.event(line, when, payload)
+    yield from each_taken(records, rollout.take)
     yield from rollout.end()
-
-
-def _of_undated(rollout: "_Rollout", line: int, raw: dict[str, Any]) -> Iterator[tuple[int, Found]]:
-    """Yield the spans of a line of mid 2025: items without times, after a header or in an object with it."""
-    items = objects_of(raw.get("items")) if "items" in raw else [raw]
-    header = as_object(raw.get("session")) or raw
-    if not rollout.is_undated:
-        if not (begun := iso_ns(header.get("timestamp"), "timestamp")):
-            raise NoTimesError(_NO_TIMES)
-        rollout.begins(begun, header)
-        rollout.is_undated = True
-    for item in items:
-        yield from rollout.undated_item(line, item)
 
 
 @dataclass(slots=True)
@@ -125,11 +90,45 @@ class _Rollout:
         """Those made since a turn was stopped."""
         self._searches: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         """Web searches of which only a line without an id tells, or only an item: keys by type and query."""
+        self._keys: Counter[str] = Counter()
         self._script = ""
         """The open call whose code makes calls of its own."""
         self._told = ""
         """The last error of the turn."""
         self._question: UsersQuestion | None = None
+
+    def take(self, line: int, value: Any) -> Iterator[tuple[int, Found]]:
+        """Yield the spans that a line completes."""
+        raw = as_object(value)
+        if self.is_undated or "items" in raw or ("instructions" in raw and "type" not in raw):
+            yield from self._undated(line, raw)
+            return
+        payload, when = as_object(raw.get("payload")), iso_ns(raw.get("timestamp"), "timestamp")
+        if raw.get("type") == "session_meta":
+            self.begins(when, as_object(payload.get("meta")) or payload)
+        elif raw.get("type") == "turn_context":
+            self.model = str(payload.get("model") or self.model)
+        elif not when:
+            yield line, "a line has no timestamp"
+        elif self.inherits(when, payload):
+            return
+        elif raw.get("type") == "response_item":
+            yield from self.item(line, when, payload)
+        elif raw.get("type") == "event_msg":
+            yield from self.event(line, when, payload)
+
+    def _undated(self, line: int, raw: dict[str, Any]) -> Iterator[tuple[int, Span]]:
+        """Yield the spans of a line of mid 2025: items without times, behind a header or beside it."""
+        items = objects_of(raw.get("items")) if "items" in raw else [raw]
+        header = as_object(raw.get("session")) or raw
+        if not self.is_undated:
+            if not (begun := iso_ns(header.get("timestamp"), "timestamp")):
+                raise NoTimesError(_NO_TIMES)
+            self.begins(begun, header)
+            self.is_undated = True
+        for item in items:
+            self._begun += 1
+            yield from self.item(line, self._begun, item)
 
     def begins(self, when: int, about: dict[str, Any]) -> None:
         """Take what a session says of itself; a fork copies its parent's words after its own."""
@@ -185,11 +184,6 @@ class _Rollout:
             elif item.get("role") == "assistant":
                 self._answered(when, text)
 
-    def undated_item(self, line: int, item: dict[str, Any]) -> Iterator[tuple[int, Span]]:
-        """Yield the spans that an item without a time completes."""
-        self._begun += 1
-        yield from self.item(line, self._begun, item)
-
     def event(self, line: int, when: int, event: dict[str, Any]) -> Iterator[tuple[int, Span]]:
         """Yield the spans that an event completes."""
         kind, message = str(event.get("type")), first(event, ("message",))
@@ -221,7 +215,7 @@ class _Rollout:
                     call.ended, call.error = when, "aborted by user"
             self._open = []
         if kind in _ERRORS and (kind != "task_complete" or error not in ("", self._told)):
-            key, times = f"{kind}-{when}", (when, when)
+            key, times = self._once(f"{kind}-{when}"), (when, when)
             yield line, self._session.span(key, "chat", "chat", times, error, status="error")
         self._told = error
 
@@ -249,6 +243,11 @@ class _Rollout:
                 call.arguments = item.get("arguments") or item.get("command") or item.get("query")
             call.ended, call.error = call.ended or when, call.error or _error_of_item(item)
 
+    def _once(self, key: str) -> str:
+        """Give a key; of another one of the same kind and time with its number, in the order of the file."""
+        self._keys[key] += 1
+        return key if self._keys[key] == 1 else f"{key}-{self._keys[key]}"
+
     def _call(self, key: str, line: int) -> _Call:
         if key not in self._calls:
             self._calls[key] = _Call(line)
@@ -271,7 +270,7 @@ class _Rollout:
             return
         if before:
             yield before.turn(self._session)
-        self._question = UsersQuestion(line, f"turn-{when}", when, words)
+        self._question = UsersQuestion(line, self._once(f"turn-{when}"), when, words)
 
     def _answered(self, when: int, text: str) -> None:
         if self._question and text:

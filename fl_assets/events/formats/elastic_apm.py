@@ -15,7 +15,7 @@ from typing import Any
 
 from fl_assets.events.formats.conventions import attribute_of
 from fl_assets.events.formats.marks import has_all, has_any
-from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader, or_reason
+from fl_assets.events.formats.readers import Found, NotUsed, Records, each_taken, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span, SpanEvent
 from fl_assets.events.formats.times import any_ns
@@ -60,12 +60,16 @@ _RESOURCE = {
 
 def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     metadata: dict[str, Any] = {}
-    for line, record in records:
+
+    def taken(line: int, record: Any) -> Iterator[tuple[int, Found]]:
+        nonlocal metadata
         one = as_object(record)
         if (found := as_object(one.get("metadata"))) and len(one) == 1:
             metadata = _resource_of(found)
-            continue
-        yield line, or_reason(_of_event, one, metadata)
+        else:
+            yield line, _of_event(one, metadata)
+
+    yield from each_taken(records, taken)
 
 
 def _of_event(one: dict[str, Any], metadata: dict[str, Any]) -> Span | NotUsed:

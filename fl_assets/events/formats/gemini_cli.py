@@ -11,7 +11,7 @@ from typing import Any
 
 from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import users_words
-from fl_assets.events.formats.readers import Records, file_reader
+from fl_assets.events.formats.readers import Found, Records, each_taken, file_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.times import iso_ns, timestamp_of
@@ -21,10 +21,12 @@ from fl_assets.events.formats.values import as_list, as_object, first, objects_o
 _UNFINISHED = frozenset({"validating", "scheduled", "awaiting_approval", "executing"})
 
 
-def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
+def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     session_id, is_subagent = "", False
     messages: dict[str, tuple[int, int, dict[str, Any]]] = {}
-    for line, value in records:
+
+    def taken(line: int, value: Any) -> Iterator[tuple[int, Found]]:
+        nonlocal session_id, is_subagent
         whole = as_object(value)
         session_id = str(whole.get("sessionId") or session_id)
         is_subagent = is_subagent or ("sessionId" in whole and whole.get("kind") == "subagent")
@@ -39,15 +41,20 @@ def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
                 continue
             # a message that is written again is a later version of itself
             messages[str(message.get("id") or len(messages))] = (line, when, message)
-    yield from _spans(session_id or "unknown", messages.values(), is_asked_by_user=not is_subagent)
+
+    yield from each_taken(records, taken)
+    session = Session(session_id or "unknown", "gemini-cli", {"session.id": session_id or "unknown"})
+    yield from _spans(session, messages.values(), is_asked_by_user=not is_subagent)
 
 
 def _spans(
-    session_id: str, messages: Iterable[tuple[int, int, dict[str, Any]]], *, is_asked_by_user: bool
-) -> Iterator[tuple[int, Span | str]]:
-    session = Session(session_id, "gemini-cli", {"session.id": session_id})
+    session: Session, messages: Iterable[tuple[int, int, dict[str, Any]]], *, is_asked_by_user: bool
+) -> Iterator[tuple[int, Found]]:
     question: UsersQuestion | None = None
-    for line, when, message in messages:
+
+    def taken(line: int, one: tuple[int, dict[str, Any]]) -> Iterator[tuple[int, Found]]:
+        nonlocal question
+        when, message = one
         kind, text = message.get("type"), _text(message.get("content"))
         key, model = str(message.get("id") or when), first(message, ("model",))
         if kind == "user" and is_asked_by_user and (words := users_words(text)):
@@ -64,6 +71,8 @@ def _spans(
                 question.answered(when, text, model)
         elif not isinstance(kind, str):
             yield line, f"a message has the type {kind!r:.60}"
+
+    yield from each_taken(((line, (when, message)) for line, when, message in messages), taken)
     if question:
         yield question.turn(session)
 

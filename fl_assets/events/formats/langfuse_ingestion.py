@@ -46,14 +46,14 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     for line, record in records:
         value = as_object(record)
         for event in objects_of(value.get("batch")) or [value]:
-            if (found := _taken(event, line, traces, held)) is not None:
+            if (found := or_reason(_taken, event, line, traces, held)) is not None:
                 yield line, found
             if len(held) > MAX_HELD:
                 yield _observation(held.pop(next(iter(held))), traces)
     for one in held.values():
         yield _observation(one, traces)
     for one in traces.values():
-        if (span := turn_of_trace(one.fields)) is not None:
+        if (span := or_reason(turn_of_trace, one.fields)) is not None:
             yield one.line, span
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from fl_assets.events.formats.evaluations import Evaluation, score_of
 from fl_assets.events.formats.exceptions import leaf_of
 from fl_assets.events.formats.marks import has_all, has_any, json_key
-from fl_assets.events.formats.readers import Found, NotUsed, Records, file_reader, or_reason
+from fl_assets.events.formats.readers import Found, NotUsed, Records, each_taken, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.times import any_ns, iso_ns, ns_or_none
@@ -42,7 +42,8 @@ _SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     """Yield a span for each run; a patch overrides what was posted."""
     runs: dict[str, tuple[int, dict[str, Any]]] = {}
-    for line, value in records:
+
+    def taken(line: int, value: Any) -> Iterator[tuple[int, Found]]:
         for raw in _runs(value):
             if "run_type" not in raw and "key" in raw and "score" in raw:
                 yield line, or_reason(_feedback, raw)
@@ -52,6 +53,8 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
             raw = {"id": last or None, **raw}  # a patch has its run's id in its order only
             known = runs.get(key, (line, {}))[1]
             runs[key] = (line, {**known, **{name: item for name, item in raw.items() if item is not None}})
+
+    yield from each_taken(records, taken)
     for line, raw in runs.values():
         is_begun = "run_type" in raw or "name" in raw or "start_time" in raw
         if not is_begun and not raw.get("error"):

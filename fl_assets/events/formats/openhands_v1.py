@@ -4,11 +4,11 @@ Source: OpenHands/software-agent-sdk, `openhands-sdk/openhands/sdk/event`; OpenH
 `openhands/events/serialization`. Times have no zone and are read as UTC.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, json_key
-from fl_assets.events.formats.readers import Records, file_reader
+from fl_assets.events.formats.readers import Found, Records, each_taken, file_reader, or_reason
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.times import timestamp_of
@@ -21,21 +21,21 @@ _NO_CALLS = frozenset(
 """Of 0.x: what the program does by itself."""
 
 
-def _of_file(records: Records) -> Iterator[tuple[int, Span | str]]:
+def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
     events: list[tuple[int, int, dict[str, Any]]] = []
-    for line, value in records:
+
+    def taken(line: int, value: Any) -> Iterable[tuple[int, Found]]:
         event = as_object(value)
-        try:
-            when = timestamp_of(event, "an event has no timestamp")
-        except ValueError as error:
-            yield line, str(error)
-            continue
+        when = timestamp_of(event, "an event has no timestamp")
         is_0x = isinstance(event.get("action") or event.get("observation"), str)
         events.append((line, when, _of_0x(event, when) if is_0x else event))
+        return ()
+
+    yield from each_taken(records, taken)
     if events:
         conversation = _Conversation(_session_of(events))
-        for line, when, event in events:
-            yield from conversation.next(line, when, event)
+        timed = ((line, (when, event)) for line, when, event in events)
+        yield from each_taken(timed, lambda line, one: conversation.next(line, *one))
         yield from conversation.end()
 
 
@@ -101,11 +101,11 @@ class _Conversation:
         elif message := as_object(event.get("llm_message")):
             yield from self._message(line, when, event, message)
 
-    def end(self) -> Iterator[tuple[int, Span]]:
+    def end(self) -> Iterator[tuple[int, Found]]:
         """Yield what has no end in the file: calls without a result, a question without an answer."""
         for line, begun, action in self._calls.values():
             if action.get("tool_name") != "finish":
-                yield line, self._call(action, {}, begun, 0)
+                yield line, or_reason(self._call, action, {}, begun, 0)
         yield from self._turn()
 
     def _message(

@@ -2,10 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fl_assets.events.formats.evaluations import Evaluation
-from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Lines, Read, RefusedLine, json_records
+from fl_assets.events.formats.seam import (
+    DEFAULT_OPTIONS,
+    UNFORESEEN,
+    Lines,
+    Read,
+    RefusedLine,
+    in_words,
+    json_records,
+)
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.times import NoTimesError
 from fl_assets.events.formats.traces import events_of
@@ -24,6 +32,7 @@ Found = Row | str | NotUsed
 Records = Iterable[tuple[int, Any]]
 SpansOf = Callable[[Any], Iterable[Found]]
 SpansOfFile = Callable[[Records], Iterable[tuple[int, Found]]]
+_T = TypeVar("_T")
 Reader = Callable[..., Iterator[Read]]
 """The `read` of a format."""
 
@@ -51,17 +60,33 @@ def entry_reader(
 def file_reader(of_file: SpansOfFile, noun: str = "spans", pages: str = "") -> Reader:
     """Return a format's `read`, from a function that needs all JSON values of a file to find spans.
 
-    It yields spans with their lines, and a text for each that cannot be read.
+    It yields spans with their lines, and a text for each that cannot be read. What it holds is lost where it
+    fails: it takes values by `each_taken`.
     """
     return lambda lines, options=DEFAULT_OPTIONS: events_of(_by_file(lines, of_file, noun, pages), options)
 
 
-def or_reason(make: Callable[..., Found], *given: Any) -> Found:
-    """Return what a function makes of the given; where it raises ValueError, the reason as a text."""
+def or_reason(make: Callable[..., _T], *given: Any) -> _T | str:
+    """Return what a function makes of the given; where it fails, the reason as a text."""
     try:
         return make(*given)
-    except ValueError as error:
-        return str(error)
+    except NoTimesError:
+        raise
+    except UNFORESEEN as error:
+        return in_words(error)
+
+
+def each_taken(
+    given: Iterable[tuple[int, _T]], take: Callable[[int, _T], Iterable[tuple[int, Found]]]
+) -> Iterator[tuple[int, Found]]:
+    """Yield what a function makes of each value and its line; one that it fails over costs itself only."""
+    for line, value in given:
+        try:
+            yield from take(line, value)
+        except NoTimesError:
+            raise
+        except UNFORESEEN as error:
+            yield line, in_words(error)
 
 
 def values_in(value: Any, pages: str = "") -> list[Any]:

@@ -13,6 +13,17 @@ from typing import Any, Literal
 
 import orjson
 
+UNFORESEEN = (
+    MemoryError,
+    RecursionError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What a reader may raise over an entry of a shape that nobody foresaw."""
+
 Lines = Iterable[tuple[int, bytes]]
 """Numbered lines of one file, from 1, with or without their line ends."""
 
@@ -87,6 +98,11 @@ class Format:
     matches: Callable[[str, bytes], bool]
     read: Callable[..., Iterator[Read]]
     table: Literal["events", "error_records"] = "events"
+
+
+def in_words(error: Exception) -> str:
+    """Return why an entry cannot be read; of an error that no reader raises by itself, its type too."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"[:300]
 
 
 def early_in_words(count: int, noun: str, start: date, first: date) -> str:

@@ -4,7 +4,7 @@ What goes here: decisions that need the whole trace, and making events. What doe
 what one span means (`conventions.py`, `outcomes.py`, `messages.py`).
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -33,12 +33,14 @@ from fl_assets.events.formats.outcomes import NO_FAILURE, outcome_of
 from fl_assets.events.formats.parts import EXECUTION, PERMISSION, WHOLE, shared_id, with_parts
 from fl_assets.events.formats.seam import (
     DEFAULT_OPTIONS,
+    UNFORESEEN,
     EvaluationLine,
     EventLine,
     Read,
     ReadOptions,
     RefusedLine,
     early_in_words,
+    in_words,
 )
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.times import iso, iso_ns
@@ -160,7 +162,10 @@ def events_of(
             held.move_to_end(span.trace_id)
             spans_held += isinstance(span, Span) and span.span_id not in trace.places
             size = trace.size
-            yield from trace.add(line, span)
+            try:
+                yield from trace.add(line, span)
+            except UNFORESEEN as error:
+                yield RefusedLine(line, "bad_span", in_words(error))
             bytes_held += trace.size - size
             while held and (spans_held > MAX_HELD_SPANS or bytes_held > MAX_HELD_BYTES):
                 _, oldest = held.popitem(last=False)
@@ -343,18 +348,21 @@ class _Trace:
     def _stopped_with_a_step(self) -> Iterator[EventLine]:
         """Yield failed spans with a vague error above a cancelled or waiting step: they ended like it."""
         stopped = {key: place.ended for key, place in self.places.items() if place.ended in NO_FAILURE[:2]}
+        nearest = nearest_of(self.places, self.failures)
+        above = {span_id: nearest(span_id) for span_id in (*stopped, *self.failures)}
+        failed_below = Counter(above[span_id] for span_id in self.failures)
         while stopped:
-            above = nearest_of(self.places, self.failures)
-            has_failed_below = {above(span_id) for span_id in self.failures} | {""}
-            found = {above(span_id): ended for span_id, ended in stopped.items()}
+            found = {above[span_id]: ended for span_id, ended in stopped.items()}
             stopped = {
                 span_id: ended
                 for span_id, ended in found.items()
-                if span_id not in has_failed_below
+                if span_id
+                and not failed_below[span_id]
                 and is_vague(self.failures[span_id][1]["execution_trace"]["error"] or "")
             }
             for span_id, ended in stopped.items():
                 line, event = self.failures.pop(span_id)
+                failed_below[above[span_id]] -= 1
                 event["execution_trace"]["metadata"]["caused_by"] = ended
                 self.places[span_id] = self.places[span_id]._replace(ended=ended)
                 yield EventLine(line, orjson.dumps(event))

@@ -9,13 +9,17 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from fl_assets.events.formats import FORMATS, detect
+from fl_assets.events.formats import FORMATS, detect, times
 from fl_assets.events.formats.causes import FailedSpan, Place, causes_of
 from fl_assets.events.formats.exceptions import is_vague, leaf_of
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.seam import EvaluationLine, RefusedLine, is_balanced, json_records
+from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.tool_results import bare_error, error_in_result
+from fl_assets.events.formats.traces import events_of
+from fl_assets.patterns.stated import Stated, stated
 from fl_assets_tests.events.formats.documents import OF_LINES
 
 RECORD = {
@@ -255,6 +259,10 @@ def of_failures(text: str) -> None:
     assert causes_of(places, {"a": FailedSpan(text, 2), "b": FailedSpan("no seats", 1)})
 
 
+def of_limits(text: str) -> None:
+    assert stated([(text, 9, 9)], min_nodes=1) == Stated()
+
+
 @pytest.mark.parametrize(
     ("read", "text"),
     [
@@ -271,6 +279,9 @@ def of_failures(text: str) -> None:
         (of_failures, filled("Guardrail")),
         (lambda text: list(json_records([(1, text.encode())])), '{"a":1} ' * 150_000),
         (lambda text: is_balanced(text.encode()), filled('\\"', '{"a": "')),
+        (of_limits, filled("9")),
+        (of_limits, filled("9,")),
+        (of_limits, filled(" ", "9")),
         (lambda text: detect("x", text.encode()[:65_536]), filled("\n")),
     ],
 )
@@ -278,6 +289,70 @@ def test_a_long_text_takes_no_more_time_than_its_length(read: Callable[[str], ob
     begin = time.process_time()
     read(text)
     assert time.process_time() - begin < 2
+
+
+def grows(work: Callable[[int], Callable[[], object]], size: int) -> float:
+    """Return how many times as long four times the work takes."""
+    took = []
+    for many in (size, 4 * size):
+        run, times = work(many), []
+        for _ in range(2):
+            begin = time.process_time()
+            run()
+            times.append(time.process_time() - begin)
+        took.append(min(times))
+    return took[1] / took[0]
+
+
+def chain(many: int) -> Callable[[], object]:
+    """Make a cancelled step under agents that each failed with no words."""
+    spans = [
+        Span("t", f"s{n}", f"s{n + 1}", "run", 10**18, 10**18 + 9, "error", "agent failed")
+        for n in range(many)
+    ]
+    cancelled = replace(spans[0], status_message="", attributes={"error.type": "cancelled"})
+    return lambda: list(events_of(enumerate((cancelled, *spans[1:]), 1)))
+
+
+def across_gaps(many: int) -> Callable[[], object]:
+    """Make failures in each other's time, none of whose parents is there."""
+    places = {f"s{n}": Place(f"lost{n}", n, 10**6 - n) for n in range(many)}
+    failed = {f"s{n}": FailedSpan(f"tool said {n} ".ljust(2000, "x"), 10**6 - n) for n in range(many)}
+    return lambda: causes_of(places, failed)
+
+
+def below_one_another(many: int) -> Callable[[], object]:
+    """Make failures at the end of a deep chain of spans that say nothing, below a failure."""
+    places = {f"s{n}": Place(f"s{n - 1}", 1, 9, "ok") for n in range(1, many)} | {"s0": Place("", 1, 9)}
+    places |= {f"e{n}": Place(f"s{many - 1}", 2, 3) for n in range(many)}
+    failed = {key: FailedSpan("no seats today", 3) for key in ("s0", *(f"e{n}" for n in range(many)))}
+    return lambda: causes_of(places, failed)
+
+
+@pytest.mark.parametrize("work", [chain, across_gaps, below_one_another])
+def test_the_time_of_a_trace_grows_as_its_spans_do(work: Callable[[int], Callable[[], object]]):
+    assert grows(work, 1000) < 8
+
+
+@pytest.mark.parametrize("name", ["codex", "claude_code"])
+def test_an_error_that_nobody_foresaw_costs_its_line_and_nothing_that_the_format_holds(monkeypatch, name):
+    (entry,) = [entry for entry in FORMATS if entry.name == name]
+    lines = [(number, orjson.dumps(document)) for number, document in enumerate(OF_LINES[name], 1)]
+    expected = [result.data for result in entry.read(lines)]
+    bad = lines[-1][1].replace(b'"timestamp":"', b'"timestamp":"BAD')
+    real = times.iso_ns
+
+    def fails(value: object, *about: str) -> int:
+        if str(value).startswith("BAD"):
+            raise KeyError("nobody foresaw it")
+        return real(value, *about)
+
+    monkeypatch.setattr(f"fl_assets.events.formats.{name}.iso_ns", fails)
+    bad = bad.replace(b'"uuid":"', b'"uuid":"other')
+    for place in range(1, len(lines) + 1):
+        found = list(entry.read([*lines[:place], (99, bad), *lines[place:]]))
+        assert [one.line for one in found if isinstance(one, RefusedLine)] == [99]
+        assert [one.data for one in found if not isinstance(one, RefusedLine)] == expected
 
 
 def test_each_end_of_a_turn_of_codex_looks_at_the_calls_of_that_turn_alone():

@@ -464,6 +464,19 @@ def test_each_error_of_a_turn_of_codex_counts_also_one_without_words():
     assert [event["execution_trace"]["error"] for event in found] == ["no stream", "no stream", None]
 
 
+def test_events_of_codex_at_one_time_have_ids_of_their_own_the_first_as_it_always_was():
+    words = ("no stream", "no network")
+    said = [("event_msg", {"type": "stream_error", "message": one}) for one in words]
+    asked = [("event_msg", {"type": "user_message", "message": one}) for one in words]
+    content = rollout(*said, *asked).splitlines()
+    content = [
+        re.sub(rb'("timestamp":\s*)"[^"]+"', rb'\1"2026-11-02T12:00:00.000Z"', line) for line in content
+    ]
+    ids = [event["event_id"] for event in rows("x", b"\n".join(content))[1]]
+    error, turn = "s1:stream_error-1793620800000000000", "s1:turn-1793620800000000000"
+    assert sorted(ids) == sorted([error, f"{error}-2", f"{turn}:talk", f"{turn}-2:talk"])
+
+
 @pytest.mark.parametrize("is_item_first", [True, False])
 def test_searches_without_an_id_are_a_call_each_and_those_of_items_are_counted_once(is_item_first):
     def search(**action: object) -> tuple[str, dict]:
