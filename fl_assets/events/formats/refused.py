@@ -61,6 +61,24 @@ FORMATS = (
         "what Tempo's search answers names traces only; ask for /api/traces/<id>",
     ),
     _format(
+        "helicone",
+        "Requests that Helicone exports: refused.",
+        rb'"(?<!\\")(?:request|response)_created_at"\s*:',
+        "what Helicone exports is not read; trace the agent with OpenTelemetry instead",
+    ),
+    _format(
+        "weave",
+        "Calls of Weights & Biases' Weave: refused.",
+        rb'"(?<!\\")op_name"\s*:\s*"weave:///',
+        "calls of Weave are not read; trace the agent with OpenTelemetry instead",
+    ),
+    _format(
+        "braintrust",
+        "Logs of Braintrust: refused.",
+        rb'"(?<!\\")_xact_id"\s*:',
+        "logs of Braintrust are not read; trace the agent with OpenTelemetry instead",
+    ),
+    _format(
         "chat_dataset",
         "Chats for training or batches of requests: refused, they have no times.",
         rb'^\s*\[?\s*\{"messages"\s*:\s*\[|^\s*\{"custom_id"\s*:.{0,4000}"(?:body|response)"\s*:',

@@ -62,6 +62,9 @@ def test_the_telemetrists_own_lines_are_no_format_whatever_they_quote():
         ),
         (b'[{"traceId":"1","timestamp":1,"binaryAnnotations":[]}]', "zipkin_v1"),
         (b'{"traces":[{"traceID":"1","rootTraceName":"x"}]}', "tempo_search"),
+        (b'{"response_status": 429, "request_created_at": "2026-11-02T12:00:00.000Z"}', "helicone"),
+        (b'{"id": "c", "op_name": "weave:///ent/proj/op/crm:AbC", "inputs": {}}', "weave"),
+        (b'{"events": [{"id": "e", "_xact_id": "1", "span_id": "e"}]}', "braintrust"),
         (b'{"messages":[{"role":"user","content":"a"}]}', "chat_dataset"),
     ],
 )

@@ -317,7 +317,10 @@ def chain(many: int) -> Callable[[], object]:
 def across_gaps(many: int) -> Callable[[], object]:
     """Make failures in each other's time, none of whose parents is there."""
     places = {f"s{n}": Place(f"lost{n}", n, 10**6 - n) for n in range(many)}
-    failed = {f"s{n}": FailedSpan(f"tool said {n % (many * 2 // 5)} ".ljust(2000, "x"), 10**6 - n) for n in range(many)}
+    failed = {
+        f"s{n}": FailedSpan(f"tool said {n % (many * 2 // 5)} ".ljust(2000, "x"), 10**6 - n)
+        for n in range(many)
+    }
     return lambda: causes_of(places, failed)
 
 
