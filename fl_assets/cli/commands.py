@@ -234,18 +234,19 @@ def patterns(
 def playbooks(date_: DateOption = None, as_json: AsJson = False) -> None:
     """List what should change, and what is held back and why.
 
-    What should prevent the most failures comes first.
+    What you can do now comes first, by the failures that it should prevent.
 
     Example: fl-assets playbooks --json
     """
     from fl_assets.cli.console import show_json, show_playbooks
+    from fl_assets.report.words import apart_of
 
     space, content = report_of(date_)
     found = space.playbooks.ranked(content.day)
     if as_json:
         show_json([one.model_dump(mode="json") for one in found])
     else:
-        show_playbooks(found)
+        show_playbooks(found, apart_of(content))
 
 
 @app.command()

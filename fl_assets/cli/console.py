@@ -187,7 +187,7 @@ def _show_findings(view: CycleView, *, everything: bool) -> None:
     say_fact("patterns found", f"{failing.total()} failing ({states}){stopped}")
     if view.too_few_nodes:
         say_fact("too few nodes", view.too_few_nodes)
-    (show_playbooks if everything else show_top_playbooks)(view.playbooks)
+    (show_playbooks if everything else show_top_playbooks)(view.playbooks, view.apart)
     if view.result.status == "gated":
         say(f"Gated: {view.result.reason}")
     if view.decisions:
@@ -197,17 +197,22 @@ def _show_findings(view: CycleView, *, everything: bool) -> None:
         say(f"Decisions: {counted(outcomes)}{past}")
 
 
-def show_top_playbooks(playbooks: Sequence[Playbook]) -> None:
-    """Print the playbooks that should prevent the most failures, and how many more are ready or held."""
-    ready = [one for one in playbooks if not one.held_because]
-    held = len(playbooks) - len(ready)
+def show_top_playbooks(playbooks: Sequence[Playbook], apart: Mapping[str, tuple[str, str]]) -> None:
+    """Print the playbooks that should prevent the most failures, and how many more are ready or held.
+
+    `apart` are those that a person has nothing to do about: what each is, and what became of it.
+    """
+    held = sum(bool(one.held_because) for one in playbooks)
+    ready = [one for one in playbooks if not one.held_because and one.improvement_id not in apart]
     say(f"\n{counted_playbooks(len(ready))} ready{_ORDER if len(ready) > 1 else ''}")
     if ready:
         rows = [[*_cells(one), f"{one.title}{_changes(one, _SHORT)}"] for one in ready[:TOP]]
         show_table(_COLUMNS, rows)
     rest = [f"{len(ready) - TOP} more that are ready"] if len(ready) > TOP else []
+    rest += [f"{len(apart)} under way or tried before"] if apart else []
     rest += [f"{held} held back, and why"] if held else []
-    say(f"{' and '.join(rest)}: fl-assets playbooks" if rest else "in full: fl-assets playbooks")
+    listed = " and ".join(filter(None, (", ".join(rest[:-1]), *rest[-1:])))
+    say(f"{listed}: fl-assets playbooks" if rest else "in full: fl-assets playbooks")
 
 
 def counted_playbooks(number: int) -> str:
@@ -219,15 +224,20 @@ _COLUMNS = ("prevents", "confidence", "evidence", "nodes", "state", "category", 
 _ORDER = ", by the failures a day that each should prevent"
 
 
-def show_playbooks(playbooks: Sequence[Playbook]) -> None:
-    """Print the playbooks that are ready, then those that are held, each with its reasons."""
-    ready = [one for one in playbooks if not one.held_because]
+def show_playbooks(playbooks: Sequence[Playbook], apart: Mapping[str, tuple[str, str]]) -> None:
+    """Print the playbooks that are ready, what became of others, and those that are held and why."""
+    ready = [one for one in playbooks if not one.held_because and one.improvement_id not in apart]
     held = [one for one in playbooks if one.held_because]
     say(f"\n{counted_playbooks(len(ready))} ready{_ORDER if len(ready) > 1 else ''}")
     columns = ("id", *_COLUMNS)
     if ready:
         rows = [[one.improvement_id, *_cells(one), f"{one.title}{_changes(one)}"] for one in ready]
         show_table(columns, rows)
+    for title in dict.fromkeys(title for title, _ in apart.values()):
+        say(f"\n{title}")
+        some = [one for one in playbooks if apart.get(one.improvement_id, ("",))[0] == title]
+        rows = [[one.improvement_id, one.category, one.title, apart[one.improvement_id][1]] for one in some]
+        show_table(("id", "category", "playbook", "what became of it"), rows)
     say(f"\n{counted_playbooks(len(held))} held back")
     if held:
         rows = []

@@ -4,7 +4,7 @@ What does not go here: words and layout (`console.py`).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fl_assets.core.models import LearningCycleResult, Playbook
 from fl_assets.events.outcome import Unread
-from fl_assets.report.words import too_few_nodes
+from fl_assets.report.build import build_report
+from fl_assets.report.words import apart_of, too_few_nodes
 from fl_assets.sources.pull import Pulled
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class CycleView:
     result: LearningCycleResult
     patterns: Sequence[dict[str, Any]]
     playbooks: Sequence[Playbook]
+    apart: Mapping[str, tuple[str, str]]
+    """Those under way or tried before, by id; see `report.words.apart_of`."""
     decisions: Sequence[dict[str, Any]]
     files: dict[str, Path]
     """Files that the cycle wrote, by name."""
@@ -66,6 +69,7 @@ def cycle_view(
         patterns=patterns,
         too_few_nodes=too_few_nodes(reporting, space.settings.min_nodes),
         playbooks=space.playbooks.ranked(day) if is_analysed else [],
+        apart=apart_of(build_report(space.report.rows(day))) if is_analysed else {},
         decisions=space.warehouse.read_day("update_decisions", day) if status == "completed" else [],
         files=_files(space, day),
         unread=space.index.unread(),

@@ -49,11 +49,13 @@ def export(
     """
     from fl_assets.infra.disk import write_atomically
     from fl_assets.report.case_files import written
+    from fl_assets.report.words import apart_of
 
     space, content = report_of(date_)
     day = content.day
     found = space.playbooks.ranked(day)
-    chosen = [one for one in found if not one.held_because]
+    apart = apart_of(content)  # nobody is asked to do what is under way or was tried in vain
+    chosen = [one for one in found if not one.held_because and one.improvement_id not in apart]
     if playbook_id:
         chosen = [one for one in found if one.improvement_id.startswith(playbook_id)]
     if not chosen:

@@ -93,7 +93,8 @@ def advice_of(
                 readiness=one.readiness,
                 suggested_changes=one.changes,
             )
-            for one in answers[1:]
+            for place, one in enumerate(answers[1:], start=1)
+            if one.title not in {each.title for each in answers[:place]}
         ),
         examples=tuple(_example(one, settings.trace_url) for one in mine.examples),
         helps=helps,

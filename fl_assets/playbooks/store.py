@@ -20,7 +20,7 @@ _TRIALS = """
     with ended as (
         select remedy_id, decision_id, bool_or(verdict = 'better') as is_better,
             bool_or(verdict in ('better', 'worse', 'inconclusive')) as has_ended
-        from update_outcomes where event_date < $day group by remedy_id, decision_id)
+        from update_outcomes where event_date <= $day group by remedy_id, decision_id)
     select remedy_id, count(*) as tried, count(*) filter (is_better) as helped
     from ended where has_ended group by remedy_id order by remedy_id"""
 
@@ -46,7 +46,7 @@ class PlaybookStore:
         return self.warehouse.rows(earlier, {"day": day})
 
     def helped(self, day: date) -> dict[str, Helps]:
-        """Return by remedy how many of its trials had ended before a day, and how many had helped."""
+        """Return by remedy how many of its trials had ended by a day, and how many had helped."""
         rows = self.warehouse.rows(_TRIALS, {"day": day})
         return {row["remedy_id"]: Helps(tried=row["tried"], helped=row["helped"]) for row in rows}
 

@@ -169,7 +169,8 @@ def consequence_of(known: Mapping[str, Any], facts: Facts, first_seen: datetime 
 
     What was `first_seen` before the window has failed before, and is no episode.
     """
-    if pd.notna(known.get("began")) and pd.notna(first_seen) and first_seen.date() < known["began"].date():
+    began = known.get("began")
+    if began and first_seen and pd.notna(began) and pd.notna(first_seen) and first_seen.date() < began.date():
         known = {**known, "began": None, "ended": None}
     number = partial(number_of, known)
     looked = number("failures") or 0.0

@@ -34,7 +34,7 @@ from fl_assets.report.records import (
     StepLine,
 )
 from fl_assets.report.words import MAX_NAME, summary_of, visible, with_code, without_subject
-from fl_assets.updates.decide import in_words, route_of
+from fl_assets.updates.decide import in_words, route_of, standing_of
 
 MAX_BREAKDOWN, MAX_NODES, MAX_MOVED = 5, 200, 100
 """Rows of a list that are shown; further ones are counted."""
@@ -229,6 +229,7 @@ def _gate(rows: ReportRows) -> tuple[GateLine, ...]:
 def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
     ready_before = {row["improvement_id"] for row in rows.earlier_playbooks if row["is_actionable"]}
     decided = {row["improvement_id"]: row for row in rows.decisions}
+    done = {row["decision_id"]: row["status"] for row in rows.applied}
     lines = []
     for row in rows.playbooks:
         identity = row["improvement_id"]
@@ -250,7 +251,7 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
             reasons_why=tuple(visible(one) for one in why),
             **{name: (advice.get("helps") or {}).get(name, 0) for name in ("tried", "helped")},
             avoided_per_day=(advice.get("benefit") or {}).get("avoided_per_day"),
-            readiness=advice.get("readiness", "ready"),
+            readiness=_readiness(decided.get(identity), done, advice),
             readiness_reason=visible(advice.get("readiness_reason", "")),
             incident_node=visible(advice.get("incident_node", ""), MAX_NAME),
             **expected,
@@ -263,6 +264,12 @@ def _playbooks(rows: ReportRows) -> list[PlaybookLine]:
         return -(one.avoided_per_day or 0.0), -one.evidence_count * one.confidence, one.improvement_id
 
     return sorted(lines, key=rank)
+
+
+def _readiness(decision: Row | None, done: Mapping[str, str], advice: Mapping[str, Any]) -> str:
+    """Return whether a person can act on a playbook now, or what became of it."""
+    where = standing_of(decision, done.get(decision["decision_id"], "")) if decision else "to do"
+    return advice.get("readiness", "ready") if where == "to do" else where.replace(" ", "_")
 
 
 def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[DecisionLine, ...]:

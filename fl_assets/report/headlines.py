@@ -28,7 +28,9 @@ def headlines(
     if not events_of(earlier):
         earlier = {}
     failing = [one for one in patterns if one.failures]
-    ready = sum(not one.held_because for one in playbooks)
+    passing = [one for one in playbooks if not one.held_because]
+    apart = sum(one.readiness in ("under_way", "tried") for one in passing)
+    elsewhere = f"{apart} under way or tried, " if apart else ""
     compared = rows.previous_day is not None and window == 1
     reported_before = {
         row["node_id"] for row in (*rows.totals, *rows.conversations) if row["event_date"] == day_before
@@ -64,9 +66,9 @@ def headlines(
         ),
         Headline(
             name="Playbooks ready",
-            value=ready,
-            before=sum(bool(row["is_actionable"]) for row in rows.earlier_playbooks) if compared else None,
-            note=f"{len(playbooks) - ready} held back",
+            value=len(passing) - apart,
+            before=None,
+            note=f"{elsewhere}{len(playbooks) - len(passing)} held back",
         ),
         Headline(
             name="Nodes reporting",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fl_assets.infra.markdown import code, plain, prose
 from fl_assets.report.page import share
 from fl_assets.report.records import PatternLine, PlaybookLine, Report
-from fl_assets.report.words import counted, rule
+from fl_assets.report.words import apart_of, counted, rule
 
 MAX_SHOWN = 30
 """Playbooks, incidents and patterns that are listed."""
@@ -35,6 +35,14 @@ def report_in_markdown(report: Report) -> str:
         lines.append("")
     if not report.actionable:
         lines += ["Nothing is ready.", ""]
+    became = apart_of(report)
+    for title, some in report.apart:
+        if some:
+            lines += [f"## {title}", ""]
+            lines += [
+                f"- {prose(one.title)}: {prose(became[one.improvement_id][1])}" for one in some[:MAX_SHOWN]
+            ]
+            lines.append("")
     if report.incidents:
         lines += ["## On one node only: to be fixed there", ""]
         lines += [

@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 
 from fl_assets.infra.disk import write_atomically
 from fl_assets.report.records import Bin, DecisionLine, Headline, PatternLine, PlaybookLine, Report
-from fl_assets.report.words import counted, rule
+from fl_assets.report.words import apart_of, counted, rule
 
 MARKS = {
     "first_seen": "● ",
@@ -105,6 +105,7 @@ def render_page(report: Report) -> bytes:
         failing_states=Counter(one.state for one in patterns if one.failures),
         marks=MARKS,
         outcomes={one.improvement_id: one for one in report.decisions},
+        became=apart_of(report),
         urgency=URGENCY,
         # Our own files, not telemetry; the policy allows exactly these bytes.
         style=Markup(style),
@@ -117,7 +118,14 @@ def render_page(report: Report) -> bytes:
 
 def listed_patterns(report: Report) -> list[PatternLine]:
     """Return the patterns of most failures, and those that another list of the page links to."""
-    lists = (report.actionable, report.held, report.incidents, report.outcomes, report.moved)
+    lists = (
+        report.actionable,
+        *(some for _, some in report.apart),
+        report.held,
+        report.incidents,
+        report.outcomes,
+        report.moved,
+    )
     linked = {one.pattern_id for some in lists for one in some[:MAX_LISTED]}
     return [
         one for place, one in enumerate(report.patterns) if place < MAX_PATTERNS or one.pattern_id in linked

@@ -186,6 +186,7 @@ class PlaybookLine(Record):
     helped: int = 0
     """Those of them in which it helped."""
     readiness: str = "ready"
+    """As in the playbook; `under_way` or `tried` where a person has nothing to do now."""
     readiness_reason: str = ""
     incident_node: str = ""
     """The node, when this is the failure of one node."""
@@ -371,8 +372,21 @@ class Report(Record):
 
     @property
     def actionable(self) -> tuple[PlaybookLine, ...]:
-        """Playbooks that may be acted on, those that prevent most failures first."""
-        return tuple(one for one in self.playbooks if not one.held_because)
+        """Playbooks that a person can act on now, those that prevent most failures first."""
+        return tuple(
+            one
+            for one in self.playbooks
+            if not one.held_because and one.readiness not in ("under_way", "tried")
+        )
+
+    @property
+    def apart(self) -> tuple[tuple[str, tuple[PlaybookLine, ...]], ...]:
+        """The other playbooks that pass the gate: what is under way, and what was tried in vain."""
+        passing = [one for one in self.playbooks if not one.held_because]
+        groups = (("Under way", "under_way"), ("Tried before: worse, no help, or turned down", "tried"))
+        return tuple(
+            (title, tuple(one for one in passing if one.readiness == name)) for title, name in groups
+        )
 
     @property
     def held(self) -> tuple[PlaybookLine, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fl_assets.patterns.store import MAX_MESSAGES
-from fl_assets.report.records import PatternLine, PlaybookLine, Quality, ReportRows
+from fl_assets.report.records import PatternLine, PlaybookLine, Quality, Report, ReportRows
 from fl_assets.updates.decide import in_words
 
 MAX_TEXT, MAX_NAME = 600, 120
@@ -87,8 +87,9 @@ def summary_of(
 ) -> tuple[str, ...]:
     """Return the summary of a report, one sentence each."""
     failing = [one for one in patterns if one.failures]
-    ready = [one for one in playbooks if not one.held_because]
-    held = len(playbooks) - len(ready)
+    passing = [one for one in playbooks if not one.held_because]
+    ready = [one for one in passing if one.readiness not in ("under_way", "tried")]
+    held = len(playbooks) - len(passing)
     incidents = [one for one in failing if one.incident_node]
     carried = sum(row["action"] in ("apply", "canary") for row in rows.decisions)
     undone = sum(row["action"] == "rolled_back" for row in rows.outcomes)
@@ -111,6 +112,23 @@ def summary_of(
         (quality.silent, lambda: _of_silent(quality.silent)),
     )
     return tuple(sentence() for applies, sentence in sentences if applies)
+
+
+def apart_of(report: Report) -> dict[str, tuple[str, str]]:
+    """Return the playbooks that are under way or were tried: what each is, and what became of it."""
+    return {one.improvement_id: (title, _became(one, report)) for title, some in report.apart for one in some}
+
+
+def _became(one: PlaybookLine, report: Report) -> str:
+    """Say what is being done about a playbook, or how its last trial ended."""
+    ended = [step for step in report.steps if step.improvement_id == one.improvement_id]
+    if one.readiness == "tried" and ended and ended[-1].action == "rolled_back":
+        return f"rolled back on {ended[-1].day}: {ended[-1].reason}"
+    for found in report.decisions:
+        if found.improvement_id == one.improvement_id:
+            reasons = [found.status_reason, *found.reasons]
+            return f"{found.outcome}: {rule(next(filter(None, reasons), ''))}"
+    return ""
 
 
 def too_few_nodes(reporting: int, minimum: int) -> str:

@@ -13,6 +13,9 @@ from fl_assets.updates.ids import change_id, decision_id, playbook_hash
 from fl_assets.updates.lessons import HelpEstimate, TrialBenefit
 
 ApplyLevel = Literal["off", "stage", "canary", "on"]
+Standing = Literal["to do", "under way", "tried"]
+"""Whether a person can act on a playbook now, something is being done about it, or it was tried in vain or
+turned down."""
 
 _IN_WORDS: Mapping[Route, str] = {
     "export": "for review",
@@ -135,6 +138,17 @@ def in_words(row: Mapping[str, Any]) -> str:
     """Return in a few words what happens with a playbook."""
     by_action = {"apply": "to be applied", "canary": "to canary nodes"}
     return by_action.get(row["action"]) or _IN_WORDS[route_of(row)]
+
+
+def standing_of(row: Mapping[str, Any], status: str = "") -> Standing:
+    """Return where a playbook stands by its decision, and by what was done about it."""
+    route = route_of(row)
+    if route == "rejected" or status == "rejected":
+        return "tried"
+    is_carried_out = status in ("canary", "applied", "waiting") or (
+        route == "machine" and row["mode"] == "live" and status not in ("staged", "refused", "off")
+    )
+    return "under way" if is_carried_out or route in ("busy", "done") else "to do"
 
 
 def is_for_review(decision: Decision) -> bool:

@@ -254,8 +254,9 @@ def under_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> str:
     for one in rollouts:
         has_key = bool(wanted & keys_of(one.update.target))
         if one.is_running and (one.update.pattern_id == pattern_id or has_key):
+            nodes = f"{len(one.treated)} of {len(one.canary) + len(one.control)} nodes"
             return (
-                f"decision {one.update.decision_id} is on its canary nodes; two changes at once could "
+                f"decision {one.update.decision_id} is on trial on {nodes}; two changes at once could "
                 "not be told apart"
             )
         if one.is_watched and has_key:

@@ -26,6 +26,7 @@ ASSETS = {
         "pattern_contrasts",
         "pattern_cures",
         "pattern_examples",
+        "update_outcomes",
     ),
     "adapter_catalogue": (),
     "update_outcomes": ("failure_patterns",),

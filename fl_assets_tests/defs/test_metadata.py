@@ -4,7 +4,10 @@ import re
 
 import dagster as dg
 
+from fl_assets.core.models import Decision
+from fl_assets.defs.assets.updates import _shown_decisions
 from fl_assets.defs.metadata import preview
+from fl_assets_tests.build import playbook
 from fl_assets_tests.conftest import LAST_DAY
 
 WIDTH = 56
@@ -50,3 +53,26 @@ def test_every_table_of_a_cycle_fits_its_page_and_shows_no_id_alone(learned, ins
     for table in ("pattern_consequences", "pattern_contrasts", "pattern_cures", "pattern_examples"):
         names = [column.name for column in tables[table, "first"].schema.columns]
         assert names[-1] == "what fails"
+
+
+def test_only_what_waits_for_a_person_is_counted_as_waiting_for_an_answer():
+    routes = (("wait", "hold"), ("export", "none"), ("rejected", "reject"), ("people", "none"))
+    decisions = [
+        Decision(
+            **dict.fromkeys(("improvement_id", "pattern_id", "target", "revert_plan", "playbook_hash"), "x"),
+            decision_id=f"{place:016x}",
+            day=LAST_DAY,
+            category="config",
+            action=action,
+            route=route,
+            mode="live",
+            from_value=None,
+            to_value=None,
+            reasons=(),
+        )
+        for place, (route, action) in enumerate(routes)
+    ]
+    shown = _shown_decisions(decisions, {"x": playbook()}, "here")
+    assert shown["how_to_answer"].startswith("2 wait for an answer")
+    order = [row.data["decision"] for row in shown["decisions"].records]
+    assert order[:2] == ["awaiting approval", "for review"]

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 
 from fl_assets.patterns.knowledge import Knowledge, learn_from
+from fl_assets.playbooks.advise import advice_of
 from fl_assets.playbooks.facts import Facts, safe_name
-from fl_assets.playbooks.fleet import FleetKnowledge, fleet_answers
+from fl_assets.playbooks.fleet import Answer, FleetKnowledge, fleet_answers
 from fl_assets.playbooks.propose import _answers
 from fl_assets.playbooks.wording import consequence_of, contrast_text, fields_of
 from fl_assets.sums.masking import failures_sql
@@ -420,3 +421,12 @@ def test_the_service_that_has_no_instance_is_named_when_it_reports_itself():
     facts = Facts.of(row, {"dependency": "ts-basic-service"})
     assert fields_of(facts)["dependency"] == "`ts-basic-service`"
     assert made(row)[0].title == "Keep an instance of what it depends on registered for `search`"
+
+
+def test_no_alternative_repeats_the_change_or_another_alternative():
+    titles = ("Wait longer", "Wait longer", "Ask less", "Try again", "Ask less")
+    answers = [
+        Answer(f"r{place}", "config", title, "D", {"k": str(place)}) for place, title in enumerate(titles)
+    ]
+    advice = advice_of(Facts.of(pattern()), answers, FleetKnowledge(), pattern(), SETTINGS, "")
+    assert [one.remedy_id for one in advice.alternatives] == ["r2", "r3"]

@@ -3,18 +3,23 @@
 import json
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import orjson
 import pytest
 
-from fl_assets.core.models import Advice, Playbook
+from fl_assets.core.models import Advice, Helps, Playbook
+from fl_assets.core.tables import TABLES
+from fl_assets.infra.warehouse import Warehouse
 from fl_assets.playbooks.files import CONTRACT_FIELDS, render, write_playbooks
+from fl_assets.playbooks.store import PlaybookStore
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
 from fl_assets.updates.policy import KeyRule, UpdatePolicy
 from fl_assets.updates.proposals import playbook_page, proposal, write_proposals
 from fl_assets_tests.build import DAY, playbook
+from fl_assets_tests.report.test_report import outcome_row
 
 ONE, TWO = playbook(improvement_id="1" * 16), playbook(improvement_id="2" * 16)
 
@@ -171,3 +176,14 @@ def test_a_message_of_telemetry_is_code_on_the_page_of_a_decision_and_of_a_playb
         assert page.count("evil.example") == 4
         assert "evil.example" not in without_code
         assert "<img" not in without_code
+
+
+def test_a_trial_counts_on_the_day_that_it_ended(tmp_path):
+    warehouse = Warehouse.at(tmp_path / "warehouse.duckdb", lake_path=tmp_path / "lake")
+    warehouse.create()
+    names = (*TABLES["update_outcomes"].day_columns,)
+    row = {name: outcome_row(verdict="worse").get(name) for name in names}
+    warehouse.replace_records("update_outcomes", DAY, [row])
+    store = PlaybookStore(warehouse, tmp_path)
+    assert store.helped(DAY)["timeout-raise-limit"] == Helps(tried=1, helped=0)
+    assert store.helped(DAY - timedelta(days=1)) == {}

@@ -17,6 +17,7 @@ from fl_assets.report.in_markdown import report_in_markdown
 from fl_assets.report.page import render_page, write_report
 from fl_assets.report.records import ReportRows
 from fl_assets.report.words import MAX_TEXT, rule, too_few_nodes, visible, with_code, without_subject
+from fl_assets.updates.decide import standing_of
 from fl_assets_tests.build import DAY, pattern, playbook
 
 BEFORE = DAY - timedelta(days=1)
@@ -541,3 +542,57 @@ def test_the_summary_says_what_becomes_of_what_is_ready():
         "for review",
         "to change by hand",
     ]
+
+
+def test_what_a_person_can_do_now_is_apart_from_what_is_under_way_or_was_tried():
+    taken, worse = {"improvement_id": "aaaaaaaaaaaaaaaa"}, {"improvement_id": "bbbbbbbbbbbbbbbb"}
+    step = {
+        "event_date": DAY, "decision_id": "d3", **worse, "title": "T", "verdict": "worse", "effect": 4.15,
+        "action": "rolled_back", "reason": "worse on canary nodes", "effect_low": None, "effect_high": None,
+    }  # fmt: skip
+    decisions = [
+        decision_row(route="export"),
+        decision_row(decision_id="d2", **taken, route="wait", action="hold"),
+        decision_row(decision_id="d3", **worse, route="rejected", action="reject", reasons=["turned down"]),
+    ]
+    benefit = {"failures_per_day": 9, "persists": 1, "helps": 0.5, "reduction": 0.5, "avoided_per_day": 8.8}
+    advice = advice_row(benefit=benefit)
+    ids = ({}, taken | {"title": "Wait longer"}, worse | {"title": "Stop at once"})
+    report = build_report(
+        rows(
+            playbooks=[playbook_row(**one, advice=advice) for one in ids],
+            decisions=decisions,
+            applied=[{"decision_id": "d2", "status": "canary", "reason": "to 3 of 12 nodes first"}],
+            steps=[step],
+        )
+    )
+    assert [one.improvement_id for one in report.actionable] == ["0123456789abcdef"]
+    assert [[one.readiness for one in some] for _, some in report.apart] == [["under_way"], ["tried"]]
+    assert any(one.startswith("1 playbook is ready (1 for review)") for one in report.summary)
+    assert headline(report, "Playbooks ready").value == 1
+    told = report_in_markdown(report)
+    assert "Wait longer: given to canary nodes: to 3 of 12 nodes first" in told
+    assert f"Stop at once: rolled back on {DAY}: worse on canary nodes" in told
+    page = render_page(report).decode()
+    for text, words in ((told, "8.8 failures a day"), (page, "<strong>8.8</strong> fewer")):
+        assert text.count(words) == 1, "of what was tried, no benefit is shown"
+    assert "To accept it:</span> <code>fl-assets approve d3" not in page
+
+
+@pytest.mark.parametrize(
+    ("route", "mode", "status", "standing"),
+    [
+        ("export", "live", "", "to do"),
+        ("wait", "live", "staged", "to do"),
+        ("wait", "live", "waiting", "under way"),
+        ("machine", "live", "refused", "to do"),
+        ("machine", "live", "", "under way"),
+        ("machine", "backtest", "", "to do"),
+        ("busy", "live", "", "under way"),
+        ("done", "live", "", "under way"),
+        ("export", "live", "rejected", "tried"),
+        ("rejected", "live", "", "tried"),
+    ],
+)
+def test_where_a_playbook_stands_follows_from_its_decision_and_what_was_done(route, mode, status, standing):
+    assert standing_of(decision_row(route=route, mode=mode), status) == standing

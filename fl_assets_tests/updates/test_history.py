@@ -107,6 +107,10 @@ def test_nothing_else_is_tried_on_a_pattern_or_key_whose_canary_runs():
     assert under_way(running, "p1", "other.toml#x")
     assert under_way(running, "p2", "agent.toml#retries, agent.toml#timeout")
     assert not under_way(running, "p2", "agent.toml#retries")
+    trial = {"canary": ("n1",), "control": ("n2", "n3", "n4"), "half": ("n1", "n2")}
+    for steps, nodes in (((), "1 of 4 nodes"), ((("widened", 1),), "2 of 4 nodes")):
+        stage = fold(history(("canary", 1, trial), *steps)).values()
+        assert f"is on trial on {nodes}" in under_way(stage, "p1", "")
     watched = fold(history(("canary", 1), ("promoted", 1))).values()
     assert not under_way(watched, "p1", "agent.toml#retries"), "the pattern may be tried on, with other nodes"
     assert "held back" in under_way(watched, "p1", "agent.toml#timeout")

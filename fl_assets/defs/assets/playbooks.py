@@ -26,7 +26,8 @@ MAX_PAGES = 100
 """Playbooks of a day that the UI shows in full; files hold all."""
 
 
-@dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS], **table_asset("playbooks", GROUP))
+# The day's verdicts come first, so that no change is called untried on the day that its trial has ended.
+@dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS, "update_outcomes"], **table_asset("playbooks", GROUP))
 @without_secrets
 def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Proposed changes for the day's patterns, with confidence, evidence and what holds each back."""

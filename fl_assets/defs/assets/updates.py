@@ -29,7 +29,7 @@ from fl_assets.defs.terminal_runs import LOCATION
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 from fl_assets.updates.answers import AnswerError, answer
-from fl_assets.updates.decide import in_words
+from fl_assets.updates.decide import in_words, is_for_review
 from fl_assets.updates.history import MACHINE, fold, lessons
 from fl_assets.updates.lessons import learn
 from fl_assets.updates.proposals import answer_config, can_be_answered, proposal
@@ -129,7 +129,13 @@ def _shown_decisions(
 ) -> dict[str, Any]:
     """Return the metadata of a day's decisions: counts by kind, a table, and a page of each."""
     in_order = sorted(
-        decisions, key=lambda one: (not can_be_answered(one), -(one.benefit or 0.0), one.decision_id)
+        decisions,
+        key=lambda one: (
+            not is_for_review(one),
+            not can_be_answered(one),
+            -(one.benefit or 0.0),
+            one.decision_id,
+        ),
     )
     table = [
         {
@@ -145,7 +151,7 @@ def _shown_decisions(
         )
         for one in in_order[:MAX_PAGES]
     }
-    to_answer = sum(map(can_be_answered, decisions))
+    to_answer = sum(map(is_for_review, decisions))
     how = "nobody is asked to act on this day"
     if to_answer:
         how = f"{to_answer} wait for an answer: each page below says what changes, why, and how to accept it"
