@@ -189,7 +189,9 @@ def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     if kind == "type":
         usual = TYPE_WORDS.get(str(row["better_value"]), value)
         if usual != value:
-            found, usual, value = "type is unusual", _AS[usual], _AS.get(value, value)
+            is_name = (usual, value) == ("number", "text")
+            found = "text for a number" if is_name else "type is unusual"
+            usual, value = _AS[usual], _AS.get(value, value)
     if kind == "format" and row["better_value"]:
         usual = shown_value({"kind": kind, "value": row["better_value"]})
         found = "format is unusual" if usual.startswith("`") else found

@@ -28,6 +28,7 @@ from fl_assets.playbooks.wording import ANY_METHOD, evidence, fields_of, named, 
 
 Row = Mapping[str, Any]
 NOTHING_KNOWN = FleetKnowledge()
+STANDARD = "This is standard advice for this class of failure; no cause was found in your data."
 NEEDS_AGENT = frozenset({"prompt", "adapter"})
 """Categories of changes that only an agent can take."""
 
@@ -74,6 +75,9 @@ def propose(
         if answers:
             first_seen[facts.pattern_id] = row["first_seen"]
             advice = advice_of(facts, answers, mine, row, settings, incident_node_of(row, mine))
+            if _is_standard(answers[0], advice, remedies):
+                said = f"{advice.explanation} {STANDARD}"
+                advice = advice.model_copy(update={"explanation": said})
             drafts.append(_playbook(facts, answers[0], advice, day, history))
     return sorted(_merged(_held(drafts, settings), first_seen), key=lambda one: one.rank)
 
@@ -146,6 +150,13 @@ def _is_specific(answer: Answer, remedies: Sequence[Remedy]) -> bool:
     return when is not None and bool(when.rule or when.stated_limit or when.stated_wait)
 
 
+def _is_standard(answer: Answer, advice: Advice, remedies: Sequence[Remedy]) -> bool:
+    """Whether a change follows from the class of the failure alone; nothing in the calls shows a cause."""
+    is_by_class = any(one.id == answer.remedy_id for one in remedies)
+    is_shown = advice.contrasts or advice.cures or _is_specific(answer, remedies)
+    return is_by_class and not is_shown and answer.readiness == "ready"
+
+
 def _readiness(remedy: Remedy, mine: FleetKnowledge, settings: FederatedLearningConfig) -> tuple[Any, str]:
     if remedy.category == "adapter" and not (settings.adapter_repos or settings.adapter_url):
         names = "FEDERATED_LEARNING_ADAPTER_REPOS or FEDERATED_LEARNING_ADAPTER_URL"
@@ -174,7 +185,7 @@ def _playbook(
     return Playbook(
         improvement_id=identity,
         category=main.category,
-        description=f"{advice.headline} {consequence} {main.description}{why}{worked} {evidence(facts)}",
+        description=f"{advice.headline} {consequence} {advice.explanation}{why}{worked} {evidence(facts)}",
         confidence=facts.confidence,
         corroboration=facts.corroboration,
         suggested_changes=main.changes,

@@ -155,7 +155,7 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
         lambda given: quality.confidence_gate(given.playbooks, given.settings.threshold),
         lambda given: (
             f"{sum(one.confidence >= given.settings.threshold for one in given.playbooks)} of "
-            f"{_playbooks(given.playbooks)} reach {given.settings.threshold:.2f}"
+            f"{_playbooks(given.playbooks)} reach {given.settings.threshold:.2f}; one is enough"
         ),
         lambda settings: {"threshold": settings.threshold},
     ),

@@ -76,9 +76,17 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "exception_habits": _habits(facts),
         "argument": named(facts.argument) if safe_name(facts.argument, "") else "every required argument",
         "stated_limit": f"{facts.stated_limit:,.0f} {facts.stated_unit}" if facts.stated_limit else "unknown",
+        "limit_per_node": _per_node(facts),
         "stated_unit": facts.stated_unit.replace(" ", "_"),
         "stated_wait": milliseconds(facts.stated_wait_ms),
     }
+
+
+def _per_node(facts: Facts) -> str:
+    """Return a node's share of nine tenths of a limit that all nodes share."""
+    if not facts.stated_limit:
+        return "unknown"
+    return f"{0.9 * facts.stated_limit / max(1, facts.nodes_reporting):,.3g} {facts.stated_unit}"
 
 
 _MIN_SHARE, _MAX_HABITS = 0.05, 4

@@ -293,7 +293,13 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
             status_reason=visible(applied["reason"]),
         )
         lines.append(line)
-    return tuple(sorted(lines, key=lambda one: (_FIRST.get(one.outcome, 3), one.title, one.decision_id)))
+    worth = {row["decision_id"]: row.get("benefit") or 0.0 for row in rows.decisions}
+    return tuple(
+        sorted(
+            lines,
+            key=lambda one: (_FIRST.get(one.outcome, 3), -worth[one.decision_id], one.title, one.decision_id),
+        )
+    )
 
 
 _DONE = {"canary": "given to canary nodes", "applied": "applied", "rejected": "rejected"}

@@ -36,7 +36,8 @@ def headlines(
         row["node_id"] for row in (*rows.totals, *rows.conversations) if row["event_date"] == day_before
     }
     silent = len(quality.silent)
-    states = Counter(one.state for one in failing)
+    states = Counter(one.state for one in failing if one.nodes_affected >= rows.min_nodes)
+    few = sum(one.nodes_affected < rows.min_nodes for one in failing)
     moods = [f"{states[state]} {state}" for state in ("new", "rising", "regressed") if states[state]]
     failed, failed_before = _failed(rows.totals, days), _failed(rows.totals, [day_before])
     unread, unread_before = _unreadable(rows.ingestion.get(rows.day, {})), _unreadable(earlier)
@@ -62,7 +63,7 @@ def headlines(
             value=len(failing),
             before=sum(row["failures"] > 0 for row in rows.earlier_patterns) if compared else None,
             more_is="bad",
-            note=", ".join(moods) or "none new or rising",
+            note=f"{', '.join(moods) or 'none new or rising'}{f'; {few} on few nodes' if few else ''}",
         ),
         Headline(
             name="Playbooks ready",

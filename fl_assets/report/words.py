@@ -144,13 +144,13 @@ def too_few_nodes(reporting: int, minimum: int) -> str:
 
 
 def _of_patterns(failing: Sequence[PatternLine], min_nodes: int) -> str:
-    states = Counter(one.state for one in failing)
+    states = Counter(one.state for one in failing if one.nodes_affected >= min_nodes)
     moods = [
         f"{states[state]} {state}" for state in ("new", "rising", "regressed", "falling") if states[state]
     ]
     wide = sum(one.nodes_affected >= min_nodes for one in failing)
-    of_states = f", {_and(moods)}" if moods else ""
-    return f"{_count(len(failing), 'pattern')} of failure{of_states}; {wide} on {min_nodes} or more nodes."
+    of_states = f": {_and(moods)}" if moods else ""
+    return f"{_count(len(failing), 'pattern')} of failure; {wide} on {min_nodes} or more nodes{of_states}."
 
 
 def _of_left_out(left_out: Mapping[str, int]) -> str:

@@ -152,6 +152,11 @@ def _certainty(playbook: Playbook, decision: Decision) -> Iterator[str]:
         yield f"- **This change helps: {percent(round(decision.helps, 2))}** ({past})."
     if playbook.advice.benefit:
         expected = playbook.advice.benefit
+        factors = (
+            f"{percent(round(expected.persists, 2))} (it goes on) × {percent(round(expected.helps, 2))} (the "
+            f"change helps) × {percent(round(expected.reduction, 2))} (fewer where it helps)"
+        )
+        yield f"- How the benefit is computed: {expected.failures_per_day:,.1f} a day × {factors}."
         yield (
             f"- **Expected benefit**: {expected.avoided_per_day:,.1f} failed requests a day fewer, of "
             f"{expected.failures_per_day:,.1f}."

@@ -430,3 +430,12 @@ def test_no_alternative_repeats_the_change_or_another_alternative():
     ]
     advice = advice_of(Facts.of(pattern()), answers, FleetKnowledge(), pattern(), SETTINGS, "")
     assert [one.remedy_id for one in advice.alternatives] == ["r2", "r3"]
+
+
+def test_a_name_where_a_number_belongs_is_to_be_looked_up():
+    row = {
+        "kind": "type", "name": "customer_id", "relation": "is", "value": "varchar", "better_value": "bigint",
+        "failed_with": 80, "failed": 100, "rate_with": 0.9, "rate_without": 0.1,
+    }  # fmt: skip
+    (answer,) = fleet_answers(Facts.of(pattern()), [row], [])
+    assert "never as text. When you only have a name, look the number up" in answer.changes["add_to_prompt"]

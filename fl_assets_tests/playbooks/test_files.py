@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from fl_assets.core.models import Advice, Helps, Playbook
+from fl_assets.core.models import Advice, Benefit, Helps, Playbook
 from fl_assets.core.tables import TABLES
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.playbooks.files import CONTRACT_FIELDS, render, write_playbooks
@@ -187,3 +187,10 @@ def test_a_trial_counts_on_the_day_that_it_ended(tmp_path):
     store = PlaybookStore(warehouse, tmp_path)
     assert store.helped(DAY)["timeout-raise-limit"] == Helps(tried=1, helped=0)
     assert store.helped(DAY - timedelta(days=1)) == {}
+
+
+def test_a_page_says_how_its_benefit_is_computed():
+    benefit = Benefit(failures_per_day=70, persists=0.91, helps=0.5, reduction=0.35, avoided_per_day=11.1)
+    one = playbook(advice=Advice(benefit=benefit))
+    page = proposal(one, decide(one, [], mode="live", apply_level="stage"))
+    assert "70.0 a day × 91 % (it goes on) × 50 % (the change helps) × 35 % (fewer where it helps)" in page

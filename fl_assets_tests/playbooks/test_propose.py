@@ -16,7 +16,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue_named
 from fl_assets.playbooks.facts import FORMULAS, Facts, nice_up, safe_name
 from fl_assets.playbooks.fleet import FleetKnowledge
-from fl_assets.playbooks.propose import improvement_id, propose
+from fl_assets.playbooks.propose import STANDARD, improvement_id, propose
 from fl_assets.playbooks.quality import no_personal_data
 from fl_assets.playbooks.remedies import Change, Remedy, load_remedies, override
 from fl_assets.playbooks.versions import renumber
@@ -590,3 +590,17 @@ def test_a_title_names_the_node_that_the_pattern_names():
 def test_what_a_rule_names_is_answered_by_its_own_remedy(failure_class, rule, remedy_id):
     (one,) = made(pattern(failure_class=failure_class, rule_id=rule))
     assert one.remedy_id == remedy_id
+
+
+def test_a_limit_that_nodes_share_is_divided_and_advice_by_class_alone_says_so():
+    known = FleetKnowledge(
+        consequences=[{"family_id": "f-timeout", "stated_limit": 600.0, "stated_unit": "a"}]
+    )
+    frame = patterns(pattern(failure_class="rate_limit", nodes_reporting=24))
+    (stated,) = propose(frame, REMEDIES, day=DAY, settings=SETTINGS, known=known)
+    assert "540" in stated.suggested_changes["limit"]
+    assert "22.5 a for each of the 24 that report" in stated.description
+    assert STANDARD not in stated.description, "its errors state the limit"
+    (by_class,) = made(pattern(failure_class="business_rule"))
+    assert STANDARD in by_class.advice.explanation
+    assert STANDARD in by_class.description

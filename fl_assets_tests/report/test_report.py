@@ -596,3 +596,15 @@ def test_what_a_person_can_do_now_is_apart_from_what_is_under_way_or_was_tried()
 )
 def test_where_a_playbook_stands_follows_from_its_decision_and_what_was_done(route, mode, status, standing):
     assert standing_of(decision_row(route=route, mode=mode), status) == standing
+
+
+def test_states_are_counted_of_patterns_of_enough_nodes_and_decisions_sorted_by_benefit():
+    states = [pattern(state="new"), *rows().patterns[1:]]
+    decisions = [
+        decision_row(decision_id=name, improvement_id=name, route="export", benefit=benefit)
+        for name, benefit in (("a", None), ("b", 0.1), ("c", 3.0))
+    ]
+    report = build_report(rows(patterns=states, decisions=decisions))
+    assert report.summary[0] == "2 patterns of failure; 1 on 3 or more nodes: 1 new."
+    assert headline(report, "Patterns failing").note == "1 new; 1 on few nodes"
+    assert [one.decision_id for one in report.decisions] == ["c", "b", "a"]
