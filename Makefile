@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@$(BIN)/python -c 'import dagster, duckdb, fl_assets' && touch $(READY)
 
-run: setup ## If there is no telemetry, live through two weeks of a simulated fleet; print what the latest cycle found
+run: setup ## If there is no telemetry, simulate two weeks of a fleet; print what the latest cycle found
 	@$(BIN)/fl-assets demo
 	@$(BIN)/fl-assets cycle --if-new
 

@@ -3,8 +3,9 @@
 What goes here: which page, at which size. What does not: how a browser or a webserver starts
 (`fl_assets_tests/browser`).
 
-A fleet lives two weeks in a temporary folder, by the command that `make run` runs. With the data folder of an
-earlier run as argument, pictures are taken of a copy of that (`.venv/bin/python docs/make_pictures.py data`).
+Two weeks of a fleet are simulated in a temporary folder, by the command that `make run` runs. With the data
+folder of an earlier run as argument, pictures are taken of a copy of that
+(`.venv/bin/python docs/make_pictures.py data`).
 """
 
 import os

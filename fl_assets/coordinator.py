@@ -203,8 +203,8 @@ class FederatedLearningCoordinator:
             if not DAILY.has_partition_key(str(day)):
                 first = DAILY.get_first_partition_key() or first_partition(self.config)
                 raise ValueError(
-                    f"{day} is not a partition: days run from {first} (the first "
-                    "with telemetry, or FEDERATED_LEARNING_START_DATE) to today, UTC"
+                    f"{day} cannot be run: choose a day between {first} (the first with telemetry, or "
+                    f"FEDERATED_LEARNING_START_DATE) and {now_utc().date()} (today, UTC)"
                 )
         alone = len(days) == 1
         tags = {} if alone else range_tags(days[0], days[-1])

@@ -45,7 +45,7 @@ def test_inspect_says_of_each_file_what_a_cycle_would_make_of_it_and_leaves_no_t
     shown = run("inspect", str(at_home.parent))
     for words in (
         "n1/a.jsonl    telemetrist  20",
-        "1 file of no known format and 1 event in 1 other file could not be read",
+        "skipped: 1 file of no known format and 1 unreadable event in 1 other file:",
         "n1/notes.csv (12 bytes) is not read: CSV",
         "n1/a.jsonl: 1 event could not be read, first invalid_json",
         "a cycle of 2026-11-01 would find 20 of the 10 events it needs, and go on",
@@ -70,15 +70,15 @@ def test_inspect_tells_what_is_lost_from_what_repeats_and_what_was_left_out(at_h
     }.items():
         (at_home / name).write_bytes(content)
     shown = run("inspect", str(at_home)).stdout
-    table, _, words = shown.partition("\n1 file of ")
+    table, _, words = shown.partition("\nskipped: 1 file of ")
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
     assert rows["a.jsonl"][:2] == ["telemetrist", "3"]
     assert rows["b.jsonl"][:3] == ["telemetrist", "1", "3"]
     assert rows["c.traj"][-3:] == ["all", "of", "it"]
     assert rows["d.json"] == ["otlp", "0"]
     assert rows["e.jsonl"][:3] == ["telemetrist", "0", "1"]
-    lost = "no known format, 1 file of a format that holds no events and 1 event in 1 other file"
-    assert words.startswith(f"{lost} could not be read; parts of 1 file were left out:\n")
+    lost = "no known format, 1 file of a format that holds no events and 1 unreadable event in 1 other file"
+    assert words.startswith(f"{lost}; parts of 1 file, on purpose:\n")
     assert "d.json: 1 record is no call" in words
 
 

@@ -254,7 +254,9 @@ def test_a_step_that_fails_is_recorded_with_its_reason(copied, tmp_path):
 
 
 def test_a_day_outside_the_partitions_is_refused(learned):
-    with pytest.raises(ValueError, match="2020-01-01 is not a partition: days run from 2023-01-01"):
+    with pytest.raises(
+        ValueError, match=r"2020-01-01 cannot be run: choose a day between 2023-01-01 .* and 2"
+    ):
         learned.run_learning_cycle(date(2020, 1, 1))
     with pytest.raises(ValueError, match="give FROM and TO in order"):
         learned.backfill(LAST_DAY, DAYS[0])

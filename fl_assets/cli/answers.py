@@ -65,7 +65,7 @@ def rollback(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="VERSION", help="Of an adapter: version to go back to; by default the one in use before."
+            metavar="VERSION", help="Of an adapter: version to go back to; default: the one in use before."
         ),
     ] = None,
     allow_rollback: Annotated[
@@ -94,7 +94,7 @@ def rollback(
         except ExplainedError as error:
             if any(one.adapter_id == what for one in space.adapters.installed()):
                 raise
-            message = f"{what!r} is no id of a decision (`fl-assets updates` lists them); as adapter: {error}"
+            message = f"No decision {what!r} (`fl-assets updates` lists them); as adapter: {error}"
             raise CommandError(message) from error
         return
     found = undo(space.updates, what, by=user(), reason=reason, by_hand=by_hand)

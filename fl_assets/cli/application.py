@@ -62,7 +62,7 @@ def parse_day(text: str) -> date:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no day; write it as YYYY-MM-DD, or today or yesterday (UTC)"
+            f"{text!r} is not a valid date; write it as YYYY-MM-DD, or today or yesterday (UTC)"
         ) from None
 
 
@@ -76,14 +76,12 @@ def day_option(text: str, *names: str) -> Any:
 
 
 DateOption = Annotated[
-    date | None,
-    day_option("Day to look at, or today or yesterday; by default the latest analysed.", "--date"),
+    date | None, day_option("Day to look at, or today or yesterday; default: the latest analysed.", "--date")
 ]
 CycleDay = Annotated[
     date | None,
     day_option(
-        "Day to analyse, today or yesterday; by default the last complete one with more than stray events.",
-        "--date",
+        "Day to analyse, today or yesterday; default: the latest complete day with enough events.", "--date"
     ),
 ]
 

@@ -97,7 +97,7 @@ def watch(
         int | None,
         typer.Option(
             metavar="SECONDS",
-            help="Seconds between cycles; by default FEDERATED_LEARNING_CYCLE_INTERVAL_SECS.",
+            help="Seconds between cycles; default: FEDERATED_LEARNING_CYCLE_INTERVAL_SECS.",
             min=1,
         ),
     ] = None,
@@ -130,7 +130,7 @@ def simulate(
         int, typer.Option(metavar="N", min=1, help="Events a day, over all nodes.")
     ] = 4000,
     seed: Annotated[int, typer.Option(help="Same seed and same days, same bytes.")] = 1,
-    end: Annotated[date | None, day_option("Last day; by default yesterday, UTC.")] = None,
+    end: Annotated[date | None, day_option("Last day; default: yesterday, UTC.")] = None,
     if_empty: Annotated[
         bool, typer.Option("--if-empty", help="Do nothing when the folder already has files.")
     ] = False,
@@ -174,7 +174,7 @@ def report(
 ) -> None:
     """Write a day's report as one HTML page and print its summary.
 
-    In a folder that can only be read, the page stays as its cycle wrote it.
+    In a read-only folder the existing page is kept.
 
     Example: fl-assets report --date 2026-11-20 --open
     """
@@ -289,7 +289,7 @@ def explain(
     if not any(one.startswith(pattern_id) for one in ids):
         search = f"fl-assets patterns {shlex.quote(pattern_id)}"
         raise CommandError(
-            f"{pattern_id!r} is no id of {content.day}; `{search}` looks for it in texts, codes and nodes"
+            f"No pattern, playbook or decision {pattern_id!r} on {content.day}. To search text: `{search}`"
         )
     wanted = ids[one_of(pattern_id, list(ids), f"patterns of {content.day}", listing)]
     found = next(one for one in content.patterns if one.pattern_id == wanted)
@@ -315,7 +315,7 @@ def rebuild() -> None:
 
 @app.command()
 def reingest(day: Annotated[date, typer.Argument(parser=parse_day, metavar=DAY)]) -> None:
-    """Decide the days of events again, after the clock was wrong.
+    """Re-date events after a clock error.
 
     Events that were kept on the day since their own time lay ahead of the clock come to the day of that time.
 

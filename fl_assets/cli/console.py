@@ -173,7 +173,7 @@ def _show_input(view: CycleView, *, everything: bool) -> None:
         say_fact("refused", f"{refused}: the check summaries_are_taken names each")
     not_read = unread_in_words(view.unread, *(() if everything else (1,)))
     for place, line in enumerate(not_read):
-        say_fact("" if place else "not read", f"{'  ' if place else ''}{line}")
+        say_fact("" if place else "skipped", f"{'  ' if place else ''}{line}")
     for place, one in enumerate(view.not_pulled):
         say_fact("" if place else "not pulled", f"{one.source}: {one.problem or 'not asked yet'}")
 
@@ -183,7 +183,7 @@ def _show_findings(view: CycleView, *, everything: bool) -> None:
     failing = Counter(row["state"] for row in view.patterns if row["failures"])
     gone = sum(not row["failures"] for row in view.patterns)
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(failing.items()))
-    stopped = f"; {gone} others of the last 14 days have stopped" if gone else ""
+    stopped = f"; {gone} from the last 14 days no longer occur" if gone else ""
     say_fact("patterns found", f"{failing.total()} failing ({states}){stopped}")
     if view.too_few_nodes:
         say_fact("too few nodes", view.too_few_nodes)
@@ -326,7 +326,8 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
     show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
     for remedy, score in scores.items():
         ends = ", ".join(f"{count} {name}" for name, count in score.items())
-        say(f"{remedy}: {ends}; helps with a probability of {learned.helps(remedy, '').probability:.0%}")
+        chance = f"{learned.helps(remedy, '').probability * 100:.0f} %"
+        say(f"{remedy}: {ends}; estimated chance of helping: {chance}")
 
 
 def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> None:

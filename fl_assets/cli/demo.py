@@ -21,8 +21,8 @@ _NODES_TAKE, _CYCLE_RUNS = time(0, 30, tzinfo=UTC), time(0, 15, tzinfo=UTC)
 
 
 @app.command()
-def demo(end: Annotated[date | None, day_option("Last day; by default yesterday, UTC.")] = None) -> None:
-    """Let a simulated fleet live two weeks, learning daily.
+def demo(end: Annotated[date | None, day_option("Last day; default: yesterday, UTC.")] = None) -> None:
+    """Simulate two weeks of a fleet, learning daily.
 
     Its nodes run what releases tell them, a person approves changes, and trials end as they are measured.
     Nothing is done where there is telemetry.

@@ -28,7 +28,7 @@ def export(
     playbook_id: Annotated[
         str | None,
         typer.Argument(
-            metavar="PLAYBOOK_ID", help="Its first letters suffice; by default every playbook that is ready."
+            metavar="PLAYBOOK_ID", help="Its first letters suffice; default: every playbook that is ready."
         ),
     ] = None,
     format_: Annotated[
@@ -37,7 +37,7 @@ def export(
             "--format", help="An issue's text in Markdown, or failed calls with what worked beside them."
         ),
     ] = ExportFormat.MARKDOWN,
-    out: Annotated[Path | None, typer.Option(help="File to write; by default standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
     most: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Cases of each family.")] = 10,
     date_: DateOption = None,
 ) -> None:

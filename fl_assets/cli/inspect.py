@@ -51,7 +51,8 @@ def _show(found: "Inspection", settings: FederatedLearningConfig, *, as_json: bo
     if found.files:
         names = ("file", "format", "events", "repeats", "days", "nodes", "lost")
         show_table(names, [_row(one) for one in found.files])
-    for line in (*unread_in_words(found.report.unread, 1000), *lines):
+    skipped = unread_in_words(found.report.unread, 1000)
+    for line in (*(f"skipped: {one}" for one in skipped[:1]), *skipped[1:], *lines):
         say(line)
 
 

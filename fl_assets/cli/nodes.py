@@ -66,12 +66,12 @@ def summarize(
         ),
     ],
     day: Annotated[
-        date | None, day_option("Day to summarize; by default yesterday, UTC.", "--date", "--day")
+        date | None, day_option("Day to summarize; default: yesterday, UTC.", "--date", "--day")
     ] = None,
     from_: Annotated[
         date | None, day_option("First of several days; those without events are left out.", "--from")
     ] = None,
-    to: Annotated[date | None, day_option("Last of them; by default yesterday, UTC.")] = None,
+    to: Annotated[date | None, day_option("Last of them; default: yesterday, UTC.")] = None,
 ) -> None:
     """On a node: write days as signed counts; no event leaves it.
 

@@ -44,7 +44,7 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
     corroboration = "unknown"
     if one.corroboration is not None:
         corroboration = (
-            f"{one.corroboration:.2f} without the loudest nodes (where one node is enough: the loudest user)"
+            f"{one.corroboration:.2f} without the worst nodes (where one node is enough: the worst user)"
         )
     significant = "yes" if one.is_significant else "no: chance may explain it"
     if one.incident_node:
@@ -57,7 +57,7 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
         "failures": f"{one.failures:,} of {one.calls:,} calls: {one.failure_rate:.1%} (95 % interval "
         f"{one.rate_low:.1%} to {one.rate_high:.1%}); {baseline}",
         "14 days": f"{trend(one.series)}  {' '.join(map(str, one.series))}",
-        "nodes": f"{one.nodes_affected} of {one.nodes_reporting}; the loudest has "
+        "nodes": f"{one.nodes_affected} of {one.nodes_reporting}; the worst has "
         f"{one.top_node_share:.0%} of the failures: {_named(one.nodes, one.nodes_affected)}",
         "confidence": f"{one.confidence:.2f} that it still fails in the next cycle on two nodes, at half "
         "its rate or more",

@@ -13,10 +13,10 @@ from fl_assets.infra.clock import yesterday
 @app.command()
 def pull(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Of sources.yaml; by default every source.")
+        str | None, typer.Argument(metavar="NAME", help="Name in sources.yaml; default: all.")
     ] = None,
     date_: Annotated[
-        date | None, day_option("Day to pull, or today or yesterday; by default yesterday, UTC.", "--date")
+        date | None, day_option("Day to pull, or today or yesterday; default: yesterday, UTC.", "--date")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

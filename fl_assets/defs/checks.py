@@ -159,7 +159,7 @@ def updates_stand(
             numbers={"rolled_back": len(measured), "needs_a_person": len(people)},
             failed=f"expected no update rolled back; found: {len(measured)} rolled back by their measured "
             f"outcome, {len(people)} for a person to look at",
-            passed=f"{under_way} updates on trial or watched, none rolled back",
+            passed=f"{under_way} updates on trial or being watched, none rolled back",
             is_error=bool(people),
             shown_as="updates",
         )

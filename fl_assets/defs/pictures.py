@@ -116,7 +116,9 @@ def nodes_by_patterns(counts: Sequence[Row], patterns: Sequence[Row]) -> dg.Meta
     axes.set_xticks(range(len(nodes)), [_words(node, 18) for node in nodes], fontsize=8, **turned)
     axes.set_yticks(range(len(shown)), [_words(row["template"], 46) for row in shown], fontsize=8)
     axes.tick_params(length=0)
-    more = f" (the {MAX_NODES} loudest of {len(by_node)} nodes)" if len(by_node) > MAX_NODES else ""
+    more = (
+        f" (the {MAX_NODES} with most failures, of {len(by_node)} nodes)" if len(by_node) > MAX_NODES else ""
+    )
     _corner_title(figure, f"Failures by pattern and node{more}")
     return _picture(figure, "failures by pattern and node")
 

@@ -63,13 +63,12 @@ def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:
     counts = {
         f"{_counted(whole, 'file')} of no known format": whole,
         f"{_counted(refused, 'file')} of a format that holds no events": refused,
-        f"{_counted(events, 'event')} in {in_others}": events,
-        f"parts of {in_others}": others and not events,
+        f"{_counted(events, 'unreadable event')} in {in_others}": events,
+        f"unreadable parts of {in_others}": others and not events,
     }
     lost = [words for words, count in counts.items() if count]
     head = " and ".join([", ".join(lost[:-1]), lost[-1]] if lost[1:] else lost)
-    heads = [f"{head} could not be read" if lost else ""]
-    heads += [f"parts of {_counted(left_out, 'file')} were left out" if left_out else ""]
+    heads = [head if lost else "", f"parts of {_counted(left_out, 'file')}, on purpose" if left_out else ""]
     unread = sorted(unread, key=lambda one: one.is_left_out)
     more = len(unread) - most
     return [

@@ -162,11 +162,11 @@ GATE: tuple[GateRule[PlaybookInput], ...] = (
     GateRule(
         "corroborated",
         "playbooks",
-        "No playbook that may be acted on rests on what the loudest nodes alone report.",
+        "No playbook that may be acted on rests on what the worst nodes alone report.",
         lambda settings: f"corroboration of at least {quality.needed_corroboration(settings.threshold):.2f}",
         lambda given: quality.corroborated(given.playbooks, given.settings.threshold),
         lambda given: (
-            f"{_playbooks(_free(given))} may be acted on; without the loudest nodes the lowest has "
+            f"{_playbooks(_free(given))} may be acted on; without the worst nodes the lowest has "
             f"{_least(one.corroboration for one in _free(given))}, "
             f"{quality.needed_corroboration(given.settings.threshold):.2f} is needed"
         ),

@@ -43,6 +43,13 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
+def _whole_percent(share: float) -> str:
+    """Return a share as a whole percentage; what is rare is not said to be none, nor what is common all."""
+    if 0 < share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
+
+
 def fields_of(facts: Facts) -> dict[str, str]:
     """Return the fields of a remedy's texts."""
 
@@ -216,8 +223,8 @@ def _recovery_text(cost: Consequence, facts: Facts, *, looked: bool, retried: bo
     if rate == 0 and looked and facts.is_agent:  # one request to a service is no session
         return "No session tried the same method again soon."
     if rate and looked:
-        later = f", {_calls(calls)} later on average" if calls else ""
-        return f"After {percent(rate)} of them the same method soon succeeded{later}."
+        later = f", {_calls(calls)}" if calls else ""
+        return f"A retry soon worked in {_whole_percent(rate)} of cases{later}."
     return ""
 
 
@@ -269,8 +276,8 @@ def _bad_ends_text(cost: Consequence) -> str:
         return ""
     how = "are judged bad" if cost.end_measure == "judged" else "end with a failed call"
     return (
-        f"{percent(bad)} of the sessions with it {how}, against {percent(without)} without "
-        f"({cost.risk_ratio:.1f} times, 95 % interval {low:.1f} to {high:.1f})."
+        f"Sessions that hit it {how} {_whole_percent(bad)} of the time, others {_whole_percent(without)} "
+        f"({cost.risk_ratio:.1f} times as often, 95 % interval {low:.1f} to {high:.1f})."
     )
 
 
@@ -286,7 +293,7 @@ def _episode(known: Mapping[str, Any]) -> str:
 
 
 def _calls(number: float) -> str:
-    return "1 call" if f"{number:.1f}" == "1.0" else f"{number:.1f} calls"
+    return "usually the next call" if number < 1.5 else f"{number:.1f} calls later on average"
 
 
 def _duration(seconds: float) -> str:

@@ -65,7 +65,7 @@ def alerts_of(report: Report) -> tuple[Alert, ...]:
     for one in report.actionable:
         if one.is_new and report.status != "gated":
             where = f"{one.nodes_affected} of {one.nodes_reporting} nodes"
-            likely = f"{one.confidence:.0%} likely to persist"
+            likely = f"{one.confidence:.0%} likely to continue"
             text = f"{one.title}: {likely}, {one.evidence_count:,} failures on {where}"
             alert("new_playbook", one.improvement_id, text)
     return tuple(found)
@@ -75,7 +75,7 @@ def _why_gated(report: Report) -> str:
     if report.actionable or not report.held:
         return report.reason
     first = report.held[0]
-    others = f"Of {len(report.held)} playbooks the likeliest to persist, «{first.title}»,"
+    others = f"Of {len(report.held)} playbooks the likeliest to continue, «{first.title}»,"
     return f"{others} has {first.confidence:.0%}."
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fl_assets.infra.markdown import code, plain, prose
-from fl_assets.report.page import share
+from fl_assets.report.page import few, share
 from fl_assets.report.records import PatternLine, PlaybookLine, Report
 from fl_assets.report.words import apart_of, counted, rule
 
@@ -63,12 +63,14 @@ def report_in_markdown(report: Report) -> str:
 
 
 def _certainty(one: PlaybookLine) -> Iterator[str]:
-    others = f", {share(one.corroboration)} without the loudest" if one.corroboration is not None else ""
-    yield f"the failure persists: {share(one.confidence)}{others}"
+    others = ""
+    if one.corroboration is not None:
+        others = f", {share(one.corroboration)} even without the worst nodes"
+    yield f"likely to continue: {share(one.confidence)}{others}"
     tried = f"helped {one.helped} of {one.tried} times" if one.tried else "not tried yet"
     yield f"this change: {tried}"
     if one.avoided_per_day is not None:
-        yield f"expected: {one.avoided_per_day:,.1f} failures a day fewer"
+        yield f"expected: {few(one.avoided_per_day)} fewer failures a day"
 
 
 def _pattern(one: PatternLine) -> str:

@@ -42,7 +42,7 @@ STATUS = {
     "insufficient_data": "too few events",
     "none": "no change",
     "hold": "held",
-    "widened": "on to half of the nodes",
+    "widened": "extended to half of the nodes",
 }
 MAX_CARDS = 3
 """Playbooks that are shown before "more" is pressed."""
@@ -158,7 +158,7 @@ def _environment() -> Environment:
         "value": lambda one: (
             "–" if one.value is None else share(one.value) if one.unit == "share" else f"{one.value:,.0f}"
         ),
-        "few": lambda number: f"{number:,.1f}" if number < 10 else f"{number:,.0f}",
+        "few": few,
         "is_web": lambda link: link.startswith(("https://", "http://")),
         "what_to_do": what_to_do,
         "words": words,
@@ -212,6 +212,11 @@ def share(value: float) -> str:
     if percent == 0 or percent >= 10:
         return f"{percent:.0f} %"
     return f"{percent:.1f} %" if percent >= 0.1 else "< 0.1 %"
+
+
+def few(number: float) -> str:
+    """Return a number with a decimal where it is small: `0.4`, `12`."""
+    return f"{number:,.1f}" if number < 10 else f"{number:,.0f}"
 
 
 def short(value: float) -> str:

@@ -69,7 +69,7 @@ def rule(reason: str) -> str:
 
 _RULES = {
     "confidence_gate": "confidence {actual}, needs {number}",
-    "corroborated": "{actual} without the loudest nodes, needs {number}",
+    "corroborated": "{actual} without the worst nodes, needs {number}",
     "enough_nodes": "on {actual}, needs {number}",
     "evidence_is_real": "evidence not confirmed: {actual}, needs {expected}",
     "is_ready": "{actual}",
@@ -100,7 +100,7 @@ def summary_of(
         (failing, lambda: _of_patterns(failing, rows.min_nodes)),
         (rows.left_out.get("messages"), lambda: _of_left_out(rows.left_out)),
         (ready, lambda: _of_ready(rows, ready, is_gated=is_gated)),
-        (ready and ready[0].headline, lambda: f"It answers this: {ready[0].headline}"),
+        (ready and ready[0].headline, lambda: f"The problem: {ready[0].headline}"),
         (incidents, lambda: _of_incidents(incidents)),
         (held, lambda: _of_held(held, playbooks, rows.threshold)),
         (too_few, lambda: f"{too_few[0].upper()}{too_few[1:]}."),
@@ -108,7 +108,10 @@ def summary_of(
         (not is_gated and carried, lambda: f"{_count(carried, 'change')} to be carried out."),
         (undone, lambda: f"{_count(undone, 'update')} rolled back."),
         (rows.outcomes or rows.steps, lambda: _of_trials(rows)),
-        (not is_gated and rows.decisions and not carried, lambda: "Nothing is changed without a person."),
+        (
+            not is_gated and rows.decisions and not carried,
+            lambda: "Nothing changes until someone approves it.",
+        ),
         (quality.silent, lambda: _of_silent(quality.silent)),
     )
     return tuple(sentence() for applies, sentence in sentences if applies)
@@ -166,7 +169,7 @@ def _of_ready(rows: ReportRows, ready: Sequence[PlaybookLine], *, is_gated: bool
     decided = Counter(in_words(row) for row in rows.decisions if row["improvement_id"] in ids)
     fate = f" ({counted(decided)})" if decided else ""
     are = "would be ready" if is_gated else "is ready" if len(ready) == 1 else "are ready"
-    return f"{_count(len(ready), 'playbook')} {are}{fate}; the one that would prevent most: {ready[0].title}."
+    return f"{_count(len(ready), 'playbook')} {are}{fate}. Start with: {ready[0].title}."
 
 
 def _of_held(held: int, playbooks: Sequence[PlaybookLine], threshold: float) -> str:
@@ -181,7 +184,7 @@ def _of_trials(rows: ReportRows) -> str:
     """Count the changes on trial, and how changes of the last fortnight ended."""
     became = Counter(ENDS[row["action"]] for row in rows.steps if row["action"] in ENDS)
     on_trial = sum(row["action"] in ("none", "widened", "promoted") for row in rows.outcomes)
-    now = f"{_count(on_trial, 'change')} on trial or watched" if on_trial else "no change on trial"
+    now = f"{_count(on_trial, 'change')} on trial or being watched" if on_trial else "no change on trial"
     return f"Changes: {now}{f'; in the last 14 days {counted(became)}' if became else ''}."
 
 

@@ -35,7 +35,7 @@ class RemoteSource(Record):
     """One entry of sources.yaml."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
-    """Folder below the telemetry folder; the node of last resort when `node` is not given."""
+    """Folder below the telemetry folder; the node's name where none is named and `node` is not given."""
     kind: Literal["langfuse", "phoenix", "mlflow", "langsmith", "clickhouse"]
     url: PlainUrl = Field(min_length=1)
     """Address of the server, perhaps with a path before its API."""
@@ -43,7 +43,7 @@ class RemoteSource(Record):
     """Phoenix and LangSmith: name or id of the project; MLflow: of the experiment; ClickHouse: the
     database."""
     node: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$")
-    """Node of last resort, where the traces do not name theirs."""
+    """The node's name where the traces name none."""
     page_size: int | None = Field(None, ge=1, le=100_000)
     """Records asked for at once; by default what the server allows."""
     token_env: str = Field("", pattern=_VARIABLE)

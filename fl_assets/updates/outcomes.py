@@ -165,7 +165,7 @@ class _Evidence:
             if harmed:
                 return "worse", at, f"worse on {_WHERE[self.trial.stage]} after {days}: {', '.join(harmed)}"
             if better is not None and better <= at and not self._doubts(at):
-                return "better", at, f"{self._gain(at)} after {days}, and no guard metric is worse"
+                return "better", at, f"{self._gain(at)} after {days}, and nothing else got worse"
             if self.trial.stage == "watch" and (reason := self._faded(at)):
                 return "faded", at, f"{reason} after {days}"
         is_silent = self.trial.stage == "canary" and not self.panel.looks
@@ -185,7 +185,7 @@ class _Evidence:
 
     def _gain(self, at: int) -> str:
         fewer = 100 * (1 - math.exp(self.paths[0, at]))
-        return f"{fewer:.0f} % fewer failures of the pattern on {_WHERE['half']}"
+        return f"{fewer:.0f} % fewer of these failures on the trial half"
 
     def _doubts(self, at: int) -> list[str]:
         """Return why a significant effect is not yet accepted as help."""

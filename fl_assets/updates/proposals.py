@@ -144,9 +144,9 @@ def _evidence(playbook: Playbook) -> Iterator[str]:
 def _certainty(playbook: Playbook, decision: Decision) -> Iterator[str]:
     tried = playbook.advice.helps
     persists = percent(round(playbook.confidence, 2))
-    yield f"- **The failure persists: {persists}** (it still fails in the next cycle)."
+    yield f"- **Likely to continue: {persists}** (it still fails in the next cycle)."
     if playbook.corroboration is not None:
-        yield f"- **Without the loudest nodes: {percent(round(playbook.corroboration, 2))}**."
+        yield f"- **Even without the worst nodes: {percent(round(playbook.corroboration, 2))}**."
     past = tried.text if tried.tried else f"{tried.text}, so that is a guess"
     if decision.helps is not None:
         yield f"- **This change helps: {percent(round(decision.helps, 2))}** ({past})."
@@ -158,9 +158,13 @@ def _certainty(playbook: Playbook, decision: Decision) -> Iterator[str]:
         )
         yield f"- How the benefit is computed: {expected.failures_per_day:,.1f} a day × {factors}."
         yield (
-            f"- **Expected benefit**: {expected.avoided_per_day:,.1f} failed requests a day fewer, of "
-            f"{expected.failures_per_day:,.1f}."
+            f"- **Expected benefit**: about {_about(expected.avoided_per_day)} of "
+            f"{_about(expected.failures_per_day)} failed requests a day."
         )
+
+
+def _about(number: float) -> str:
+    return f"{number:,.0f}" if number >= 9.5 else f"{number:.2g}"
 
 
 def _answer(decision: Decision, launchpad: str) -> Iterator[str]:
@@ -176,8 +180,8 @@ def _answer(decision: Decision, launchpad: str) -> Iterator[str]:
     yield (
         f"Or in the UI: the launchpad of the job `apply_updates`{link}, partition `{decision.day}`, with the "
         f"configuration below. Its code is shown by `fl-assets decisions --date {decision.day}` at a "
-        "terminal of the machine with the data; it is good for one answer, and no web page can know it. To "
-        "turn the change down, put the id beside `reject`."
+        "terminal of the machine with the data; it is good for one answer, and it is never shown in the UI. "
+        "To turn the change down, put the id beside `reject`."
     )
     yield ""
     yield block(answer_config(decision.decision_id, "the code"), "yaml")

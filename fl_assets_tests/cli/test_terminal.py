@@ -123,7 +123,7 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(at_home):
 
 
 def test_what_is_neither_a_decision_nor_an_adapter_is_called_so(at_home):
-    with pytest.raises(CommandError, match=r"'typo' is no id of a decision .*; as adapter: typo is not"):
+    with pytest.raises(CommandError, match=r"No decision 'typo' .*; as adapter: typo is not"):
         run("rollback", "typo", "--reason", "why")
 
 
@@ -169,8 +169,9 @@ def test_days_may_be_named():
     assert parse_day("Yesterday") == today - timedelta(days=1)
     shown = CliRunner().invoke(cli.app, ["patterns", "--date", "2026-13-01"])
     assert shown.exit_code == 2
-    assert "'2026-13-01' is no day; write it as YYYY-MM-DD, or today or yesterday (UTC)" in " ".join(
-        shown.stderr.replace("│", " ").split()
+    assert (
+        "'2026-13-01' is not a valid date; write it as YYYY-MM-DD, or today or yesterday (UTC)"
+        in " ".join(shown.stderr.replace("│", " ").split())
     )
 
 

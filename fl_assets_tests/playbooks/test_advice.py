@@ -76,6 +76,19 @@ def row_of(known: Knowledge, method: str) -> dict[str, Any]:
     return known.consequences.set_index("family_id").loc[f"f-{method}"].to_dict()
 
 
+@pytest.mark.parametrize(
+    ("rate", "calls", "said"),
+    [
+        (0.0286, 1.0, "A retry soon worked in 3 % of cases, usually the next call."),
+        (0.004, 2.25, "A retry soon worked in under 1 % of cases, 2.2 calls later on average."),
+        (0.996, None, "A retry soon worked in over 99 % of cases."),
+    ],
+)
+def test_how_often_a_retry_worked_is_said_in_whole_percent(rate, calls, said):
+    row = {"failures": 200.0, "recovered_rate": rate, "calls_to_recover": calls}
+    assert said in consequence_of(row, Facts.of(pattern(failure_class="timeout"), row)).text
+
+
 def test_an_example_of_a_long_trace_keeps_its_last_line():
     trace = "Traceback (most recent call last):\n" + '  File "a.py", line 1, in f\n' * 60 + "KeyError: 'zone'"
     known = known_of([("run", {"x": 1}, trace)])
@@ -176,7 +189,7 @@ def test_sessions_that_people_or_judges_call_bad_are_the_bad_ends_of_a_failure(g
     assert (row["bad_ends"], row["ends"]) == (16, 20)
     assert (row["bad_ends_without"], row["ends_without"]) == (4, 20)
     text = consequence_of(row, Facts.of(pattern(failure_class="business_rule"), row)).text
-    assert "80 % of the sessions with it are judged bad, against 20 % without (4.0 times" in text
+    assert "Sessions that hit it are judged bad 80 % of the time, others 20 % (4.0 times as often" in text
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,9 @@ def test_a_review_file_says_change_evidence_reasons_and_the_way_back(tmp_path):
         "10 of 50 nodes",
         "200 failures",
         "waits for approval",
-        "byte for byte",
+        "restore the old file from its backup",
+        "it is never shown in the UI",
+        "- **Likely to continue: ",
     ):
         assert words in page
 

@@ -15,7 +15,7 @@ def test_it_says_what_to_do_how_sure_that_is_and_how_to_accept_it():
     told = report_in_markdown(report)
     for words in (
         "**Raise the time limit** (config)",
-        "the failure persists: 90 %, 80 % without the loudest",
+        "likely to continue: 90 %, 80 % even without the worst nodes",
         "this change: not tried yet",
         '`fl-assets approve d1 --reason "why"`',
         "`503 search timed out after 5012 ms`",

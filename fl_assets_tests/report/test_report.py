@@ -404,7 +404,7 @@ def test_why_a_playbook_is_held_reads_without_the_names_of_rules(limits):
     (broken,) = held_by([one], settings).values()
     assert [rule(without_subject(str(each), one.improvement_id)) for each in broken] == [
         f"confidence 0.010, needs {settings.threshold:.2f}",
-        f"0.000 without the loudest nodes, needs {settings.threshold / 2:.2f}",
+        f"0.000 without the worst nodes, needs {settings.threshold / 2:.2f}",
         f"on 1 of 30 nodes, needs {settings.min_nodes}",
         "not statistically significant",
     ]
@@ -485,7 +485,7 @@ def test_what_became_of_changes_is_told_at_the_top_and_in_a_section():
     step |= {"decision_id": "d0", "action": "promoted", "effect": 0.4, "effect_low": 0.3, "effect_high": 0.6}
     undone = step | {"event_date": DAY, "decision_id": "d9", "verdict": "worse", "action": "rolled_back"}
     report = build_report(rows(outcomes=[outcome_row(action="none")], steps=[step, undone]))
-    assert "Changes: 1 change on trial or watched; in the last 14 days 1 promoted, 1 rolled back." in (
+    assert "Changes: 1 change on trial or being watched; in the last 14 days 1 promoted, 1 rolled back." in (
         report.summary
     )
     assert [(one.day, one.action) for one in report.steps] == [(BEFORE, "promoted"), (DAY, "rolled_back")]
@@ -503,7 +503,7 @@ def test_the_page_says_what_was_too_much_to_be_looked_at(tmp_path):
 
 
 def test_files_that_could_not_be_read_at_all_are_no_day_without_a_fault():
-    files = ["1 file of no known format could not be read:"]
+    files = ["1 file of no known format:"]
     found = build_report(rows(unread=files, ingestion={DAY: {"events": 200}}))
     assert headline(found, "Unreadable lines").note == "0 lines; some files not read"
     assert headline(build_report(rows(unread=files)), "Unreadable lines").note == "2 lines"
@@ -534,7 +534,7 @@ def test_the_summary_says_what_becomes_of_what_is_ready():
     ]
     report = build_report(rows(playbooks=[*ready, rows().playbooks[1]], decisions=decisions))
     assert any(
-        sentence.startswith("3 playbooks are ready (2 for review, 1 to change by hand); the one")
+        sentence.startswith("3 playbooks are ready (2 for review, 1 to change by hand). Start with: ")
         for sentence in report.summary
     )
     assert sorted(one.outcome for one in report.decisions) == [

@@ -72,7 +72,12 @@ def verdict(counts, trial, days: int = MAX_DAYS, **given):
 
 
 def test_half_the_failures_is_better_and_twice_is_worse():
-    assert verdict(*fleet(effect=0.5)).finding == "better"
+    found = verdict(*fleet(effect=0.5))
+    assert found.finding == "better"
+    assert re.fullmatch(
+        r"\d+ % fewer of these failures on the trial half after \d+ days, and nothing else got worse",
+        found.reason,
+    )
     found = verdict(*fleet(effect=2.0))
     assert (found.finding, "the pattern itself" in found.reason) == ("worse", True)
 

@@ -51,7 +51,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
         target=", ".join(after),
         from_value=as_json(before),
         to_value=as_json(after),
-        revert_plan=f"write back {as_json(before)}, byte for byte from the backup taken before the change",
+        revert_plan=f"restore the old file from its backup ({as_json(before)})",
         route="wait" if by_person else "machine",
         reasons=(reason,),
     )
