@@ -48,7 +48,7 @@ def test_inspect_says_of_each_file_what_a_cycle_would_make_of_it_and_leaves_no_t
         "skipped: 1 file of no known format and 1 unreadable event in 1 other file:",
         "n1/notes.csv (12 bytes) is not read: CSV",
         "n1/a.jsonl: 1 event could not be read, first invalid_json",
-        "a cycle of 2026-11-01 would find 20 of the 10 events it needs, and go on",
+        "a cycle of 2026-11-01 would read 20 events in 1 day; it needs 10, and would go on",
     ):
         assert words in shown.stdout
     found = json.loads(run("inspect", str(at_home / "a.jsonl"), "--json").stdout)
@@ -82,6 +82,50 @@ def test_inspect_tells_what_is_lost_from_what_repeats_and_what_was_left_out(at_h
     assert "d.json: 1 record is no call" in words
 
 
+OWN = (
+    b'{"at": "2026-11-01T10:00:00Z", "tool": "search", "took": 12, "fine": true, "shop": "s1"}\n'
+    b'{"at": "2026-11-01T10:00:01Z", "tool": "pay", "took": 9, "fine": false, "shop": "s1"}\n'
+)
+
+
+def test_inspect_offers_a_mapping_for_json_lines_of_ones_own_which_then_reads_them(
+    at_home, tmp_path, monkeypatch
+):
+    (at_home / "a.jsonl").write_bytes(OWN + b'{"at": "2026-11-01T10:00:02Z", \n')
+    shown = run("inspect", str(at_home)).stdout
+    said = " ".join(shown.split())
+    assert "JSON lines, but none of the formats known here (keys: at, fine, shop, took, tool)" in said
+    assert "line 3 is broken JSON" in said
+    assert "FEDERATED_LEARNING_MAPPING_PATH" in shown
+    offered = shown[shown.index("mappings:") :]
+    assert "    # not used yet: shop" in offered
+    (tmp_path / "mapping.yaml").write_text(offered)
+    monkeypatch.setenv("FEDERATED_LEARNING_MAPPING_PATH", str(tmp_path / "mapping.yaml"))
+    (at_home / "a.jsonl").write_bytes(OWN)
+    (file,) = json.loads(run("inspect", str(at_home), "--json").stdout)["files"]
+    assert (file["format"], file["events"], file["unread"]) == ("my_logs", 2, None)
+
+
+def test_a_config_file_gets_no_mapping_and_a_field_without_a_name_that_is_known_is_left_to_the_person(
+    at_home,
+):
+    (at_home / "config.json").write_bytes(b'{\n "at": "x",\n "tools": []\n}\n')
+    assert "mappings:" not in run("inspect", str(at_home)).stdout
+    (at_home / "a.jsonl").write_bytes(b'{"when_it_was": 1, "it": 2}\n' * 2)
+    assert "time: WHICH_FIELD" in run("inspect", str(at_home)).stdout
+
+
+def test_every_reason_for_which_entries_of_a_file_were_refused_is_said_with_its_count(at_home):
+    late = call_line("late").replace(b"2026-11-01", b"2026-99-01")
+    (at_home / "a.jsonl").write_bytes(good(3) + b"{cut\n" + late + b"\n" + late + b"\n{cut\n")
+    shown = run("inspect", str(at_home)).stdout
+    assert (
+        "n1/a.jsonl: 4 events could not be read, first invalid_json"
+        in f"n1/{shown[shown.index('a.jsonl: ') :]}"
+    )
+    assert "; also 2 bad_timestamp" in shown
+
+
 ANSWERS = {
     "nothing": ({}, "holds no file"),
     "nothing that is telemetry": (
@@ -100,6 +144,10 @@ def test_no_file_no_readable_file_and_too_few_events_are_three_answers(at_home, 
     shown = run("cycle", "--date", str(DAY))
     assert shown.exit_code == 3
     assert words in shown.stdout
+    if name != "too few":
+        cause, stopped = (shown.stdout.index(one) for one in ("FEDERATED_LEARNING_TELEMETRY_PATH", "stopped"))
+        assert cause < stopped
+    assert f"from {at_home.parent}" in shown.stdout
     assert [words for _, words in ANSWERS.values() if words in shown.stdout] == [words]
 
 

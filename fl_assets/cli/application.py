@@ -4,6 +4,7 @@ Dagster is imported only by commands that need it, so that `--help` is quick.
 """
 
 import atexit
+import errno
 import gc
 import getpass
 import io
@@ -13,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -38,6 +40,7 @@ app = typer.Typer(
     "2 wrong usage; 3 too few events, so that nothing was learned.",
 )
 TOO_FEW_EVENTS = 3
+INTERRUPTED = 130
 MIN_ADDRESS_SPACE = 4 * 2**30
 """Bytes that Arrow, DuckDB and their threads reserve."""
 _LISTED = 8
@@ -118,9 +121,18 @@ def main() -> None:
         with redacted_errors(), _files_in_words():
             app()
     except KeyboardInterrupt:
-        fail("interrupted")
+        _interrupted()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # as the application ends at Ctrl-C
+            _interrupted()
+        raise
     except (ExplainedError, RedactedError, ValueError, OSError) as error:
         fail(str(error))
+
+
+def _interrupted() -> NoReturn:
+    typer.echo("interrupted; run it again, nothing is stored twice", err=True)
+    sys.exit(INTERRUPTED)
 
 
 @contextmanager
@@ -132,8 +144,18 @@ def _files_in_words() -> Iterator[None]:
         if type(error).__module__ != "builtins" or not error.filename or not error.strerror:
             raise
         names = " -> ".join(str(one) for one in (error.filename, error.filename2) if one)
-        message = f"{names}: {error.strerror}"
+        message = f"{names}: {error.strerror}{_where_to_write(error)}"
         raise CommandError(message) from error
+
+
+def _where_to_write(error: OSError) -> str:
+    """Name the setting of the data folder where a file of it cannot be written."""
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ""
+    data = FederatedLearningConfig.from_env().data_path.absolute()
+    if not Path(error.filename).absolute().is_relative_to(data):
+        return ""
+    return f"; {data} must be writable, or set FEDERATED_LEARNING_DATA_PATH to a folder that is"
 
 
 def user() -> str:

@@ -30,7 +30,14 @@ from fl_assets.cli.application import (
 from fl_assets.infra.clock import yesterday
 
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Show every playbook; twice, Dagster's log, too.")
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="Show every playbook; twice, Dagster's log, too.",
+    ),
 ]
 
 
@@ -139,7 +146,7 @@ def simulate(
 
     Failures are planted in it; truth.json beside it says which.
 
-    Example: fl-assets simulate --out fleet/cache --days 14 --nodes 50 --events-per-day 20000 --seed 7
+    Example: fl-assets simulate --out fleet/cache --nodes 50 --seed 7
     """
     from fl_assets.cli.console import say, status
     from fl_assets.simulator.write import simulate as write_fleet

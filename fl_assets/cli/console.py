@@ -150,9 +150,9 @@ def show_cycle(view: CycleView, *, as_json: bool, everything: bool = False) -> N
     if view.is_analysed:
         _show_findings(view, everything=everything)
     else:
-        say_fact("stopped", view.result.reason)
         if view.why_nothing:
-            say_fact("because", view.why_nothing)
+            say_fact("nothing to read", view.why_nothing)
+        say_fact("stopped", view.result.reason)
     say("Where it is:")
     for name, path in view.files.items():
         say_fact(name, str(path))
@@ -162,7 +162,7 @@ def _show_input(view: CycleView, *, everything: bool) -> None:
     result = view.result
     days = f"{result.window_days} days to {result.day}" if result.window_days > 1 else str(result.day)
     say(f"Learning cycle of {result.day}: {result.status}")
-    say_fact("events read", f"{result.events_processed:,} ({days})")
+    say_fact("events read", f"{result.events_processed:,} ({days}) from {view.telemetry_path}")
     for day, events in view.passed_over.items():
         few = f"{day}: {events:,} stray event{'s' if events != 1 else ''}"
         say_fact("passed over", f"{few}; `fl-assets cycle --date {day}` analyses it all the same")

@@ -25,6 +25,8 @@ class CycleView:
     """A cycle as it is shown."""
 
     result: LearningCycleResult
+    telemetry_path: str
+    """Folder or bucket that telemetry was read from."""
     patterns: Sequence[dict[str, Any]]
     playbooks: Sequence[Playbook]
     apart: Mapping[str, tuple[str, str]]
@@ -66,6 +68,7 @@ def cycle_view(
     reporting = max((row["nodes_reporting"] for row in patterns), default=0)
     return CycleView(
         result=result,
+        telemetry_path=str(space.settings.telemetry_path),
         patterns=patterns,
         too_few_nodes=too_few_nodes(reporting, space.settings.min_nodes),
         playbooks=space.playbooks.ranked(day) if is_analysed else [],

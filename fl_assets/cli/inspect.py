@@ -40,6 +40,7 @@ def inspect(
 
 def _show(found: "Inspection", settings: FederatedLearningConfig, *, as_json: bool) -> None:
     from fl_assets.cli.console import say, show_json, show_table
+    from fl_assets.events.mapping_files import mapping_for
     from fl_assets.events.outcome import unread_in_words
 
     lines = _what_a_cycle_would_do(found, settings)
@@ -54,6 +55,10 @@ def _show(found: "Inspection", settings: FederatedLearningConfig, *, as_json: bo
     skipped = unread_in_words(found.report.unread, 1000)
     for line in (*(f"skipped: {one}" for one in skipped[:1]), *skipped[1:], *lines):
         say(line)
+    if found.own_record:
+        say("To have such lines read, put this into a file, correct it (docs/formats.md), and inspect again")
+        say("with FEDERATED_LEARNING_MAPPING_PATH set to that file:")
+        say(mapping_for(found.own_record))
 
 
 def _row(one: "InspectedFile") -> list[str]:
@@ -81,10 +86,12 @@ def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfi
         required=settings.min_events,
         max_days=settings.max_window_days,
     )
-    words = f"a cycle of {day} would find {window.events:,} of the {window.required:,} events it needs"
+    days = "1 day" if len(window.days) == 1 else f"{len(window.days)} days"
+    ends = "and would go on" if window.is_sufficient else "and would stop"
     lost, events = found.report.lost_events, sum(found.days.values())
     broken = lost / (lost + events)
-    lines = [f"{words}, {'and go on' if window.is_sufficient else 'and stop'}"]
+    would = f"a cycle of {day} would read {window.events:,} events in {days}"
+    lines = [f"{would}; it needs {window.required:,}, {ends}"]
     lines += [
         f"passed over: {found.days[each]:,} stray events of {each}"
         for each in sorted(found.days)

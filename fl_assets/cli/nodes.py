@@ -77,7 +77,7 @@ def summarize(
 
     docs/federation.md says how.
 
-    Example: fl-assets summarize --out outbox/eu-1-2026-11-20.jsonl --date 2026-11-20
+    Example: fl-assets summarize --out outbox/eu-1.jsonl --date 2026-11-20
     """
     from fl_assets.cli.console import show_summaries, status
     from fl_assets.federation.node_side import NodeSummaries, SummaryError

@@ -47,19 +47,16 @@ def dev(
         say("stopped")
 
 
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": ["--usage"],
-    }
-)
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def serve(context: typer.Context) -> None:
     """Run the guarded webserver alone.
 
-    It takes the options of `dagster-webserver` (docs/serving.md).
+    It is `dagster-webserver` behind a guard that refuses what other web pages send, and requests by names
+    other than this machine's and those of FEDERATED_LEARNING_UI_HOSTS (docs/serving.md).
 
-    Example: fl-assets serve --host 0.0.0.0 --port 3000 --grpc-host code --grpc-port 4000
+    Every option is passed on, such as --host, --port and --read-only: see `dagster-webserver --help`.
+
+    Example: fl-assets serve --port 3000 --grpc-host code --grpc-port 4000
     """
     from fl_assets.cli import webserver
 

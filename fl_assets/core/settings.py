@@ -114,7 +114,8 @@ class FederatedLearningConfig(BaseSettings):
     day of telemetry."""
     # Paths
     data_path: Path = Path("./data")
-    """Folder of all that the coordinator keeps: lake, warehouse, reports, adapters."""
+    """Folder of all that the coordinator keeps: lake, warehouse, reports, adapters. Telemetry is read from
+    FEDERATED_LEARNING_TELEMETRY_PATH, which this does not move."""
     telemetry_path: Annotated[Path | str, BeforeValidator(_as_place)] = Path("./data/telemetry/cache")
     """Folder of telemetry files, searched at any depth, or `s3://bucket/prefix`, `gs://` or `az://` (needs
     the [object-storage] extra), whose new objects are fetched below the data folder."""

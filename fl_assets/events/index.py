@@ -254,14 +254,16 @@ class TelemetryIndex:
         root, place = self._roots["events"], self._settings.telemetry_path
         listing = walk(root)
         if not listing.files and not listing.refused:
-            return f"{place} holds no file" if root.is_dir() else f"{place} is not there"
+            what = "holds no file" if root.is_dir() else "is not there"
+            return f"{place} {what} (FEDERATED_LEARNING_TELEMETRY_PATH)"
         with self._open() as connection:
             read = """select count(*) from files
                 where kind = 'events' and size > 0 and format not in ('unknown', 'unopened')"""
             files = connection.execute(read).fetchone()[0]
         number = len(listing.files) + len(listing.refused)
         unread = "1 file, which" if number == 1 else f"{number:,} files, none of which"
-        return "" if files else f"{place} holds {unread} {'could not' if number == 1 else 'could'} be read"
+        could = "could not" if number == 1 else "could"
+        return "" if files else f"{place} (FEDERATED_LEARNING_TELEMETRY_PATH) holds {unread} {could} be read"
 
     def mark_analysed(self, day: date, token: str) -> None:
         """Record that a day was analysed with the lake's `content_of(day)` being `token`."""

@@ -21,7 +21,7 @@ from fl_assets.core.tables import ERROR_RECORDS, EVALUATIONS
 from fl_assets.events.bulk import read_events
 from fl_assets.events.commit import Commit
 from fl_assets.events.duplicates import Duplicates, Files
-from fl_assets.events.event import event_day, safe_redact
+from fl_assets.events.event import event_day
 from fl_assets.events.find import Source
 from fl_assets.events.formats import detect
 from fl_assets.events.formats.seam import UNFORESEEN, EvaluationLine, Format, Read, ReadOptions, RefusedLine
@@ -36,7 +36,7 @@ from fl_assets.events.side_rows import SIDE_TABLES, redacted_row, stage
 from fl_assets.events.small_files import SmallFile, put_together, small_file
 from fl_assets.events.sql import SOURCES, STAGE
 from fl_assets.events.stage import Stager, lines_of
-from fl_assets.events.unread import archive_of, could_be_events, fix_for, looks_like, may_become_events
+from fl_assets.events.unread import archive_of, could_be_events, looks_like, may_become_events, unread_of
 from fl_assets.infra.time_limit import OutOfTimeError, Watch, seconds_for
 
 if TYPE_CHECKING:
@@ -349,16 +349,13 @@ class Ingestion:
             by_file[one.file_no].append(one)
         found = {}
         for number, rows in by_file.items():
-            first = min(rows)
-            found[number] = Unread(
-                path=self.paths[number],
-                size=self.readings[number].source.size,
-                is_whole=self.readings[number].format == "unknown",
-                lines=sum(row.lines for row in rows),
-                events=sum(row.events for row in rows),
-                reason=first.reason,
-                detail=safe_redact(first.detail, self.clean),
-                fix=fix_for(first.reason),
+            reading = self.readings[number]
+            found[number] = unread_of(
+                self.paths[number],
+                reading.source.size,
+                rows,
+                self.clean,
+                is_whole=reading.format == "unknown",
             )
         return found
 

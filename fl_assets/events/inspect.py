@@ -5,15 +5,20 @@ What goes here: the result, file by file. What does not: printing it (`cli/inspe
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.engine import DuckDBEngine
+from fl_assets.events.formats import HEAD_BYTES
 from fl_assets.events.outcome import IngestReport, Unread
+from fl_assets.events.unread import MAPPED
 
 _BY_FILE = """
     select source_file, count(*), min(event_date), max(event_date), list(distinct node_id order by node_id)
@@ -48,6 +53,8 @@ class Inspection:
     days: dict[date, int]
     """Events by day."""
     report: IngestReport
+    own_record: dict[str, Any] | None = None
+    """The first object of the first file of JSON of no known format, which a mapping could make readable."""
 
 
 def inspect(
@@ -91,7 +98,22 @@ def inspect(
             found.setdefault(source, InspectedFile(source, "telemetrist")).repeats = repeats
         for unread in report.unread:
             found.setdefault(unread.path, InspectedFile(unread.path, "unknown")).unread = unread
-        return Inspection([found[key] for key in sorted(found)], dict(sorted(days.items())), report)
+        files = [found[key] for key in sorted(found)]
+        return Inspection(files, dict(sorted(days.items())), report, _own_record(root, files))
+
+
+def _own_record(root: Path, files: list[InspectedFile]) -> dict[str, Any] | None:
+    """Return the first object of the first file whose refusal says to name its fields in a mapping."""
+    for one in files:
+        if one.unread is None or not one.unread.is_whole or MAPPED not in one.unread.fix + one.unread.detail:
+            continue
+        with (root / one.path).open("rb") as file:
+            lines = file.read(HEAD_BYTES).splitlines()
+        for line in lines:
+            with suppress(orjson.JSONDecodeError):
+                if isinstance(value := orjson.loads(line), dict):
+                    return value
+    return None
 
 
 @contextmanager

@@ -4,19 +4,26 @@ What does not go here: formats that are read (`formats/`), storing what was refu
 """
 
 import re
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
+from fl_assets.events.event import safe_redact
 from fl_assets.events.find import Source
 from fl_assets.events.formats import HEAD_BYTES
+from fl_assets.events.outcome import Unread
+from fl_assets.events.quarantine import Refused
 from fl_assets.events.read import may_grow
 from fl_assets.events.rows import row_file_of
 from fl_assets.events.unpack import coding_of
 
 _DOCS = "docs/formats.md says what is read"
+MAPPED = "if it is a log of your own, say which field is what in FEDERATED_LEARNING_MAPPING_PATH"
+_LINES_LOOKED_AT = 20
 _PACKED = (
     (b"PK\x03\x04", "a zip archive", "unpack it into the folder"),
     (b"BZh", "bzip2 data", "pack it with gzip or zstd, or not at all"),
@@ -74,6 +81,28 @@ class Foreign:
 def fix_for(reason: str) -> str:
     """Return a likely fix for a reason of refusal."""
     return _FIXES.get(reason, _DOCS)
+
+
+def unread_of(
+    path: str, size: int, rows: Sequence[Refused], clean: Callable[[str], str], *, is_whole: bool
+) -> Unread:
+    """Return what was not read of a file: the first refusal in words, the other reasons with their counts."""
+    first = min(rows)
+    others: Counter[str] = Counter()
+    for row in rows:
+        others[row.reason] += row.events or row.lines
+    del others[first.reason]
+    also = "".join(f"; also {number:,} {reason}" for reason, number in sorted(others.items()))
+    return Unread(
+        path=path,
+        size=size,
+        is_whole=is_whole,
+        lines=sum(row.lines for row in rows),
+        events=sum(row.events for row in rows),
+        reason=first.reason,
+        detail=safe_redact(first.detail, clean) + also,
+        fix=fix_for(first.reason),
+    )
 
 
 def archive_of(head: bytes) -> Foreign | None:
@@ -139,7 +168,7 @@ def _share_of_controls(head: bytes) -> float:
 
 def _text(name: str, text: str) -> Foreign:
     stripped = text.lstrip("\ufeff \t\r\n")
-    lines = [line for line in stripped.splitlines()[:20] if line.strip()]
+    lines = [line for line in stripped.splitlines()[:_LINES_LOOKED_AT] if line.strip()]
     if stripped[:1] in "{[" and not _LOG_LINE.match(stripped):
         return _json(stripped, lines)
     for separator, what in ((",", "CSV"), ("\t", "CSV with tabs"), (";", "CSV with semicolons")):
@@ -159,9 +188,11 @@ def _text(name: str, text: str) -> Foreign:
 
 def _json(text: str, lines: list[str]) -> Foreign:
     value = _value(text)
-    is_lines = value is None and len(lines) > 1 and _value(lines[0]) is not None
+    found = [_value(line) for line in lines]
+    objects = [one for one in found if isinstance(one, dict)]
+    is_lines = value is None and len(lines) > 1 and 2 * len(objects) >= len(lines)
     if value is None:
-        value = _value(lines[0])
+        value = objects[0] if is_lines else found[0]
     if value is None and _PRINTED_BY_NODE.match(text):
         fix = "write them with JSON.stringify, or send OTLP to a Collector"
         return Foreign("objects as Node prints them, which is no JSON", fix)
@@ -169,9 +200,16 @@ def _json(text: str, lines: list[str]) -> Foreign:
         return Foreign(
             "broken JSON", "neither one document nor one per line can be read: send the file again"
         )
+    broken = [number for number, one in enumerate(found, 1) if one is None and number < len(lines)]
+    if len(text) < 60_000 and len(lines) < _LINES_LOOKED_AT and found[-1] is None:
+        broken.append(len(lines))
+    which = f"; line {broken[0]} is broken JSON" if is_lines and broken else ""
+    kind = "JSON lines" if is_lines else "JSON"
+    is_by_line = is_lines or len(lines) == 1
+    mapped = f"{MAPPED}; " if is_by_line and isinstance(value, dict) else ""
     return Foreign(
-        f"{'JSON lines' if is_lines else 'JSON'}, but none of the formats known here{_named(value)}",
-        f"{_DOCS}; or move it out of the folder",
+        f"{kind}, but none of the formats known here{_named(value)}{which}",
+        f"{mapped}{_DOCS}; or move it out of the folder",
     )
 
 

@@ -47,6 +47,14 @@ class HttpError(RuntimeError):
         self.status, self.may_pass, self.after = status, may_pass, after
 
 
+class UnresolvedHostError(HttpError):
+    """A name without an address; `host` is that name, a proxy's where there is one, and not in the text."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__("cannot resolve the host's name", may_pass=True)
+        self.host = host
+
+
 class Deadline:
     """When an exchange must have ended."""
 
@@ -257,7 +265,11 @@ class _Timed(http.client.HTTPConnection):
     def _reach(self, place: tuple[str, int], *_: Any) -> socket.socket:
         """Connect to the first address of a host that answers, all of them before the deadline."""
         error = OSError("no address")
-        for family, kind, protocol, _name, address in socket.getaddrinfo(*place, type=socket.SOCK_STREAM):
+        try:
+            addresses = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
+        except socket.gaierror:
+            raise UnresolvedHostError(place[0]) from None
+        for family, kind, protocol, _name, address in addresses:
             tried = socket.socket(family, kind, protocol)
             try:
                 tried.settimeout(self.deadline.left())

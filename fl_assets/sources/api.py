@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retrying
+from fl_assets.infra.http import Deadline, HttpError, UnresolvedHostError, exchange, failed, retrying
 from fl_assets.infra.json_text import lenient_json
 from fl_assets.sources.source import RemoteSource, SourceError, SourceKind
 
@@ -93,6 +93,10 @@ class Api:
         except TimeoutError:
             raise SourceError(
                 f"not over after {self._deadline.secs:.0f} s: it goes on there the next time"
+            ) from None
+        except UnresolvedHostError as error:
+            raise SourceError(
+                f"cannot resolve {error.host} ({ATTEMPTS} attempts): check the name and the network here"
             ) from None
         except HttpError as error:
             raise SourceError(

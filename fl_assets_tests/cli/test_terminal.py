@@ -175,6 +175,42 @@ def test_days_may_be_named():
     )
 
 
+def test_an_interrupted_command_says_that_it_may_be_run_again(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fl_assets.coordinator.prepare_home", interrupted)
+    monkeypatch.setattr(sys, "argv", ["fl-assets", "home"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted; run it again, nothing is stored twice\n"
+
+
+def test_a_data_folder_that_is_only_read_is_named_with_its_setting(monkeypatch, capsys, tmp_path):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place / "x"))
+
+    monkeypatch.setattr("fl_assets.coordinator.prepare_home", refused)
+    monkeypatch.setattr(sys, "argv", ["fl-assets", "home"])
+    monkeypatch.setenv("FEDERATED_LEARNING_DATA_PATH", str(tmp_path / "data"))
+    said = {}
+    for place in (tmp_path / "data", tmp_path / "elsewhere"):
+        with pytest.raises(SystemExit):
+            main()
+        said[place.name] = " ".join(capsys.readouterr().err.split())
+    assert "must be writable, or set FEDERATED_LEARNING_DATA_PATH" in said["data"]
+    assert "FEDERATED_LEARNING_DATA_PATH" not in said["elsewhere"]
+
+
+@pytest.mark.parametrize("name", [one for names in SECTIONS.values() for one in names])
+def test_the_help_of_a_command_breaks_no_option_at_a_terminal_and_counts_no_default(name):
+    shown = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "80"}).stdout
+    assert "Usage: " in shown
+    assert [line for line in shown.splitlines() if line.endswith("-")] == []
+    assert "[default: 0]" not in shown
+
+
 def test_the_version_is_shown():
     assert run("--version").stdout.startswith("fl-assets ")
 

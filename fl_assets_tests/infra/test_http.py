@@ -8,7 +8,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from fl_assets.infra.http import Deadline, HttpError, exchange, failed, retry_after, retrying
+from fl_assets.infra.http import (
+    Deadline,
+    HttpError,
+    UnresolvedHostError,
+    exchange,
+    failed,
+    retry_after,
+    retrying,
+)
 
 SECS = 0.6
 
@@ -202,6 +210,17 @@ def test_what_is_no_url_is_not_asked(url):
     with pytest.raises(HttpError, match="not a URL") as raised:
         get(url)
     assert not raised.value.may_pass
+
+
+def test_a_name_without_an_address_is_known_but_not_part_of_the_text(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(UnresolvedHostError, match="cannot resolve the host's name") as raised:
+        get("http://s3cret.internal/")
+    assert (raised.value.host, raised.value.may_pass) == ("s3cret.internal", True)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_nobody_there_may_pass_and_a_redirect_is_not_followed():

@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import os
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -511,6 +512,17 @@ def _sources_file(folder, kind: str, url: str, **more: str):
     lines = [f"  - {{name: {name}, url: '{to}', {about}}}" for name, to in {"shop": url, **more}.items()]
     path.write_text("\n".join(["sources:", *lines, ""]))
     return path
+
+
+def test_a_host_without_an_address_is_named(tmp_path, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with served(langfuse(1)) as server:
+        there = source(server).model_copy(update={"url": "http://phoenix.internal"})
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    problem = puller(tmp_path).day(there, DAY).problem
+    assert problem.startswith("cannot resolve phoenix.internal (")
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path):
