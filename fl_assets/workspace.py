@@ -30,6 +30,7 @@ from fl_assets.updates.config_files import ConfigFiles
 from fl_assets.updates.decisions import Decisions
 from fl_assets.updates.end_store import EndStore
 from fl_assets.updates.policy import load_policy
+from fl_assets.updates.rollout import history_of
 from fl_assets.updates.stores import UpdateStores
 
 
@@ -141,4 +142,5 @@ class Workspace:
 
     @cached_property
     def report(self) -> ReportReader:
-        return ReportReader(self.warehouse, self.engine, self.summaries, self.days)
+        history = history_of(self.settings)
+        return ReportReader(self.warehouse, self.engine, self.summaries, self.days, history)

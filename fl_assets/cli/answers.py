@@ -139,6 +139,6 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
         return
     rows = coordinator_here().apply_updates(found.update.day)
     row = next(row for row in rows if row["decision_id"] == found.update.decision_id)
-    say(f"{row['status']}: {row['reason']}")
+    say(f"{'approved' if row['status'] == 'waiting' else row['status']}: {row['reason']}")
     if row["canary_nodes"]:
         say(f"canary nodes: {', '.join(row['canary_nodes'])}")

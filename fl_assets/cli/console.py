@@ -191,7 +191,7 @@ def _show_findings(view: CycleView, *, everything: bool) -> None:
     if view.result.status == "gated":
         say(f"Gated: {view.result.reason}")
     if view.decisions:
-        outcomes = Counter(in_words(row) for row in view.decisions)
+        outcomes = Counter(in_words(row, view.done.get(row["decision_id"], "")) for row in view.decisions)
         is_past = view.decisions[0]["mode"] == "backtest"
         past = " (a day of the past: recorded, never carried out)" if is_past else ""
         say(f"Decisions: {counted(outcomes)}{past}")
@@ -289,7 +289,7 @@ def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -
     rows = []
     for one in report.decisions:
         decision = f"{one.outcome} (backtest)" if one.mode == "backtest" else one.outcome
-        also = [one.status_reason] if one.status in ("waiting", "refused", "rejected") else []
+        also = [one.status_reason] if one.status in ("waiting", "approved", "refused", "rejected") else []
         why = "; ".join([*map(rule, one.reasons), *also])
         rollback = "" if one.revert_plan == NOTHING_CHANGES else one.revert_plan
         code = codes.get(one.decision_id, "")

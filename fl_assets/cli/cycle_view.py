@@ -32,6 +32,8 @@ class CycleView:
     apart: Mapping[str, tuple[str, str]]
     """Those under way or tried before, by id; see `report.words.apart_of`."""
     decisions: Sequence[dict[str, Any]]
+    done: dict[str, str]
+    """Status of the updates that decisions led to by now, by decision."""
     files: dict[str, Path]
     """Files that the cycle wrote, by name."""
     unread: Sequence[Unread]
@@ -74,6 +76,7 @@ def cycle_view(
         playbooks=space.playbooks.ranked(day) if is_analysed else [],
         apart=apart_of(build_report(space.report.rows(day))) if is_analysed else {},
         decisions=space.warehouse.read_day("update_decisions", day) if status == "completed" else [],
+        done={row["decision_id"]: row["status"] for row in space.report.applied(day)},
         files=_files(space, day),
         unread=space.index.unread(),
         not_pulled=space.pull.incomplete(space.sources, [day]),

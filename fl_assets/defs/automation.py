@@ -18,6 +18,7 @@ from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.first_day import first_partition, remember
 from fl_assets.report.alerts import notify_failure
+from fl_assets.updates.history import fold
 from fl_assets.updates.rollout import intent_of, open_releases
 
 DISABLED = "federated learning is switched off: set FEDERATED_LEARNING_ENABLED=true to let it run"
@@ -108,9 +109,9 @@ def minimum_events_reached(
 
 apply_updates_job = dg.define_asset_job(
     "apply_updates",
-    selection=["applied_updates"],
-    description="Takes answers to decisions of a day (the launchpad asks for them) and carries out what is "
-    "approved.",
+    selection=["applied_updates", "cycle_report"],
+    description="Takes answers to decisions of a day (the launchpad asks for them), carries out what is "
+    "approved, and brings the report up to date.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "3600"},
 )
@@ -124,24 +125,29 @@ apply_updates_job = dg.define_asset_job(
 )
 @without_secrets
 def approved_updates(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult:
-    """Request one run per approval, of the decision's day."""
+    """Request a run per approval, of the decision's day; again after each step of a trial, while it waits."""
     space = workspace.open()
     if not space.settings.enabled:
         return dg.SensorResult(skip_reason=DISABLED)
-    intent, rollouts = intent_of(space.updates), open_releases(space.updates).rollouts().values()
-    waiting = [one for one in rollouts if one.status == "approved" and intent.holds(one)]
+    intent, events = intent_of(space.updates), open_releases(space.updates).events()
+    waiting = [one for one in fold(events).values() if one.status == "approved" and intent.holds(one)]
+    cursor = str(len(waiting))
     if not waiting:
         return dg.SensorResult(
-            skip_reason="no approved decision waits; `fl-assets approve ID --reason WHY` approves one"
+            skip_reason="no approved decision waits; `fl-assets approve ID --reason WHY` approves one",
+            cursor=cursor,
         )
-    context.log.info(f"{len(waiting)} approved decisions wait to be carried out")
+    if cursor != context.cursor:
+        context.log.info(f"{len(waiting)} approved decisions wait to be carried out")
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
-                run_key=f"approved-{one.update.decision_id}-{one.approval}", partition_key=str(one.update.day)
+                run_key=f"approved-{one.update.decision_id}-{one.approval}-{len(events)}",
+                partition_key=str(one.update.day),
             )
             for one in waiting
-        ]
+        ],
+        cursor=cursor,
     )
 
 

@@ -34,7 +34,7 @@ from fl_assets.report.records import (
     StepLine,
 )
 from fl_assets.report.words import MAX_NAME, summary_of, visible, with_code, without_subject
-from fl_assets.updates.decide import in_words, route_of, standing_of
+from fl_assets.updates.decide import in_words, is_answered, route_of, standing_of
 
 MAX_BREAKDOWN, MAX_NODES, MAX_MOVED = 5, 200, 100
 """Rows of a list that are shown; further ones are counted."""
@@ -282,12 +282,12 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
             DecisionLine,
             row,
             title=titles.get(row["improvement_id"], row["improvement_id"]),
-            outcome=_DONE.get(applied["status"]) or in_words(row),
+            outcome=in_words(row, applied["status"]),
             from_value=visible(row["from_value"], 240),
             to_value=visible(row["to_value"], 240),
             reasons=tuple(without_subject(reason, row["improvement_id"]) for reason in row["reasons"]),
             can_be_answered=row["mode"] == "live"
-            and applied["status"] not in ("canary", "applied")
+            and not is_answered(applied["status"])
             and (route_of(row) in ("export", "wait") or row["action"] in ("apply", "canary", "reject")),
             status=applied["status"],
             status_reason=visible(applied["reason"]),
@@ -302,8 +302,6 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
     )
 
 
-_DONE = {"canary": "given to canary nodes", "applied": "applied", "rejected": "rejected"}
-"""What was done about a decision, where that says more than what was decided."""
 _FIRST = {"awaiting approval": 0, "to be applied": 1, "to canary nodes": 1, "for review": 2,
     "turned down before": 4, "held back": 5}  # fmt: skip
 """Order of decisions: those that need a person first."""

@@ -11,11 +11,15 @@ from fl_assets.events.days import EventDays
 from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.outcome import unread_in_words
 from fl_assets.federation.coordinator_side import SummaryFiles
+from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.nodes import SERIES_DAYS
 from fl_assets.patterns.store import left_out
 from fl_assets.report.records import ReportRows
 from fl_assets.report.words import visible, with_code
+from fl_assets.updates.history import fold
+from fl_assets.updates.log import UpdateLog
+from fl_assets.updates.rollout import applied_by_now
 
 _CYCLE = """
     select * from learning_cycles where event_date = $day
@@ -65,6 +69,7 @@ class ReportReader:
     engine: DuckDBEngine
     summaries: SummaryFiles
     days: EventDays
+    history: UpdateLog
 
     def rows(self, day: date) -> ReportRows:
         """Return the rows of a day's report, and of the analysed day before it.
@@ -98,7 +103,7 @@ class ReportReader:
             playbooks=of("playbooks"),
             earlier_playbooks=of("playbooks", previous_day),
             decisions=of("update_decisions") if cycle and cycle["status"] != "gated" else [],
-            applied=of("applied_updates"),
+            applied=self.applied(day),
             outcomes=[titled(row) for row in of("update_outcomes")],
             calibration=of("confidence_calibration"),
             totals=totals,
@@ -118,6 +123,14 @@ class ReportReader:
                 )
             ],
         )
+
+    def applied(self, day: date) -> list[dict[str, Any]]:
+        """Return the rows of a day's `applied_updates`, as the history of updates has them by now."""
+        rows = self.warehouse.read_day("applied_updates", day)
+        try:
+            return applied_by_now(rows, fold(self.history.events()))
+        except NeedsHumanError:  # of a damaged history; the steps that need it say so
+            return rows
 
     def reported(self, day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return `event_date, node_id, calls, failures` and `event_date, node_id, sessions`, 14 days each."""

@@ -166,7 +166,12 @@ def _of_left_out(left_out: Mapping[str, int]) -> str:
 
 def _of_ready(rows: ReportRows, ready: Sequence[PlaybookLine], *, is_gated: bool) -> str:
     ids = {one.improvement_id for one in ready}
-    decided = Counter(in_words(row) for row in rows.decisions if row["improvement_id"] in ids)
+    done = {row["decision_id"]: row["status"] for row in rows.applied}
+    decided = Counter(
+        in_words(row, done.get(row["decision_id"], ""))
+        for row in rows.decisions
+        if row["improvement_id"] in ids
+    )
     fate = f" ({counted(decided)})" if decided else ""
     are = "would be ready" if is_gated else "is ready" if len(ready) == 1 else "are ready"
     return f"{_count(len(ready), 'playbook')} {are}{fate}. Start with: {ready[0].title}."

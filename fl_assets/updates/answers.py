@@ -10,6 +10,7 @@ from datetime import date
 from fl_assets.infra.clock import now_utc
 from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import Rollout
+from fl_assets.updates.intent import Intent
 from fl_assets.updates.policy import RefusedChangeError
 from fl_assets.updates.proposals import can_be_answered
 from fl_assets.updates.releases import Releases
@@ -53,13 +54,18 @@ def locate_decision(stores: UpdateStores, decision_id: str, releases: Releases) 
 
 
 def codes_of(stores: UpdateStores, day: date) -> dict[str, str]:
-    """Return by decision the code of the next answer, for a day's decisions that may be answered."""
+    """Return by decision the code of the next answer, for a day's decisions that wait for one."""
     found, intent = decided_on(stores, day, open_releases(stores).rollouts()), intent_of(stores)
     return {
         one.decision.decision_id: intent.code(one.update, one.known)
         for one in found
-        if one.decision.mode == "live" and not (one.known and one.known.carried_out)
+        if one.decision.mode == "live"
+        and not (one.known and (one.known.carried_out or _is_approved(one.known, intent)))
     }
+
+
+def _is_approved(known: Rollout, intent: Intent) -> bool:
+    return known.status == "approved" and intent.holds(known)
 
 
 def code_for(stores: UpdateStores, decision_id: str) -> str:

@@ -73,8 +73,8 @@ def draw_nodes(
     of_old = max(first, (len(old) + 1) // 2)
     if len(old) - of_old < minimum:
         raise TooFewNodesError(
-            f"trial: {len(old)} nodes can show a difference, report now and have reported for a fortnight; "
-            f"needs {first} canary nodes and {minimum} others"
+            f"only {len(old)} eligible {'node is' if len(old) == 1 else 'nodes are'} free; a trial needs "
+            f"{first + minimum} that have the failure and have reported for a fortnight"
         )
     of_new = len(new) // 2
     held = max(minimum, math.ceil(HELD_BACK_SHARE * count - 1e-9))

@@ -26,6 +26,17 @@ _IN_WORDS: Mapping[Route, str] = {
     "rejected": "turned down before",
     "done": "already in effect",
 }
+_SINCE: Mapping[str, str] = {
+    "approved": "approved, waiting to start",
+    "canary": "given to canary nodes",
+    "widened": "given to half of the nodes",
+    "applied": "applied",
+    "promoted": "promoted",
+    "confirmed": "promoted",
+    "rolled_back": "rolled back",
+    "rejected": "rejected",
+}
+"""What became of a decision, where that says more than what was decided."""
 _BEGINS: Mapping[Route, tuple[str, ...]] = {
     "export": ("for review", "exported for review"),
     "wait": ("waits for approval",),
@@ -134,8 +145,10 @@ def route_of(row: Mapping[str, Any]) -> Route:
     return "people" if row["action"] == "none" else "gate"
 
 
-def in_words(row: Mapping[str, Any]) -> str:
-    """Return in a few words what happens with a playbook."""
+def in_words(row: Mapping[str, Any], status: str = "") -> str:
+    """Return in a few words what happens with a playbook; `status` is that of its update by now."""
+    if status in _SINCE:
+        return _SINCE[status]
     by_action = {"apply": "to be applied", "canary": "to canary nodes"}
     return by_action.get(row["action"]) or _IN_WORDS[route_of(row)]
 
@@ -143,12 +156,17 @@ def in_words(row: Mapping[str, Any]) -> str:
 def standing_of(row: Mapping[str, Any], status: str = "") -> Standing:
     """Return where a playbook stands by its decision, and by what was done about it."""
     route = route_of(row)
-    if route == "rejected" or status == "rejected":
+    if route == "rejected" or status in ("rejected", "rolled_back"):
         return "tried"
-    is_carried_out = status in ("canary", "applied", "waiting") or (
+    is_carried_out = is_answered(status) or status == "waiting" or (
         route == "machine" and row["mode"] == "live" and status not in ("staged", "refused", "off")
     )
     return "under way" if is_carried_out or route in ("busy", "done") else "to do"
+
+
+def is_answered(status: str) -> bool:
+    """Whether a decision whose update has this status waits for nobody's yes any more."""
+    return status in _SINCE and status != "rejected"
 
 
 def is_for_review(decision: Decision) -> bool:

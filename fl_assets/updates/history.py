@@ -141,6 +141,22 @@ class Rollout:
         return self.status == "promoted" and bool(self.held_back)
 
     @property
+    def short_id(self) -> str:
+        """Start of its decision's id."""
+        return self.update.decision_id[:8]
+
+    @property
+    def why_not(self) -> str:
+        """Why no other trial may start on its pattern or keys."""
+        if self.is_running:
+            where = f"{len(self.treated)} of {len(self.canary) + len(self.control)} nodes"
+            return f"trial {self.short_id} is on {where}; we can't tell two overlapping changes apart"
+        return (
+            f"trial {self.short_id} is watched: {len(self.held_back)} nodes are held back from it until it "
+            "is sure to last"
+        )
+
+    @property
     def canary(self) -> tuple[str, ...]:
         """Nodes that took it first; none when it went to all at once."""
         return self.carried_out.canary if self.carried_out else ()
@@ -248,23 +264,16 @@ def lessons(rollouts: Iterable[Rollout]) -> list[Lesson]:
     return found
 
 
-def under_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> str:
-    """Return why no other trial may start on a pattern or target now; '' when one may."""
+def in_the_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> Rollout | None:
+    """Return what keeps another trial from starting on a pattern or target now; None when one may."""
     wanted = keys_of(target)
     for one in rollouts:
         has_key = bool(wanted & keys_of(one.update.target))
-        if one.is_running and (one.update.pattern_id == pattern_id or has_key):
-            nodes = f"{len(one.treated)} of {len(one.canary) + len(one.control)} nodes"
-            return (
-                f"decision {one.update.decision_id} is on trial on {nodes}; two changes at once could "
-                "not be told apart"
-            )
-        if one.is_watched and has_key:
-            return (
-                f"decision {one.update.decision_id} is watched: {len(one.held_back)} nodes are held "
-                "back from it until it is sure to last"
-            )
-    return ""
+        if (one.is_running and one.update.pattern_id == pattern_id) or (
+            has_key and (one.is_running or one.is_watched)
+        ):
+            return one
+    return None
 
 
 def keys_of(target: str) -> set[str]:

@@ -7,13 +7,15 @@ A decision is carried out only if it is live, the apply level or a person's answ
 for it, the day passes the gate now, and the playbook has not changed since.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from fl_assets.core.models import Decision, Playbook
+from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.errors import NeedsHumanError
 from fl_assets.infra.keys import make_secret
@@ -21,7 +23,7 @@ from fl_assets.updates.canary import TooFewNodesError, TrialNodes, draw_nodes
 from fl_assets.updates.carriers.carrier import Tools, carriers, is_changed_by_machine
 from fl_assets.updates.decide import is_for_review, route_of
 from fl_assets.updates.decisions import worth_of
-from fl_assets.updates.history import MACHINE, Rollout, Update, lessons, under_way
+from fl_assets.updates.history import MACHINE, Rollout, Update, in_the_way, lessons
 from fl_assets.updates.ids import playbook_hash
 from fl_assets.updates.intent import Intent
 from fl_assets.updates.lessons import learn
@@ -30,11 +32,13 @@ from fl_assets.updates.policy import RefusedChangeError
 from fl_assets.updates.proposals import write_proposals
 from fl_assets.updates.releases import Releases
 from fl_assets.updates.stores import UpdateStores
+from fl_assets.updates.trial import WATCH_DAYS, days_of_stage
 from fl_assets.updates.trial_counts import eligible_nodes
 
 ANSWER_DAYS = 7
 """Days after which an approval lapses, since the evidence is too old."""
 
+NOT_YET = "not carried out yet: the sensor `approved_updates` does it, or `fl-assets approve` with --now"
 Clock = Callable[[], datetime]
 
 
@@ -75,12 +79,17 @@ def open_releases(stores: UpdateStores, clock: Clock = now_utc) -> Releases:
     settings = stores.settings
     return Releases(
         settings.data_path / "releases",
-        UpdateLog(settings.data_path / "updates" / "history.jsonl", clock=clock),
+        history_of(settings, clock),
         carriers(Tools(clock, stores.update_policy, stores.configs, stores.adapters)),
         key_path=settings.signing_key_path or settings.data_path / "keys" / "release.pem",
         channel=settings.channel,
         valid_days=settings.release_days,
     )
+
+
+def history_of(settings: FederatedLearningConfig, clock: Clock = now_utc) -> UpdateLog:
+    """Return the history of updates."""
+    return UpdateLog(settings.data_path / "updates" / "history.jsonl", clock=clock)
 
 
 def intent_of(stores: UpdateStores) -> Intent:
@@ -115,6 +124,21 @@ def carry_out_day(stores: UpdateStores, day: date, *, clock: Clock = now_utc) ->
     ]
 
 
+def applied_by_now(
+    rows: Iterable[Mapping[str, Any]], rollouts: Mapping[str, Rollout]
+) -> list[dict[str, Any]]:
+    """Return rows of `applied_updates` with the answers and steps that came after they were written."""
+    found = []
+    for row in rows:
+        known = rollouts.get(row["decision_id"])
+        now = {"status": known.status, "reason": known.reason} if known else {}
+        if known and known.status == "approved":
+            now["reason"] = row["reason"] if row["status"] == "waiting" else NOT_YET
+            now = {} if row["status"] == "refused" else now
+        found.append({**row, **now})
+    return found
+
+
 def decided_on(stores: UpdateStores, day: date, rollouts: Mapping[str, Rollout]) -> list[Decided]:
     """Return the day's decisions whose playbooks are still stored."""
     playbooks = {one.improvement_id: one for one in stores.playbooks.of(day)}
@@ -147,8 +171,9 @@ def _carry_out(
             note = releases.stage(one.update)
             return "staged", "; ".join(filter(None, ("waits for approval", note))), known
         running = releases.rollouts().values()
-        if busy := under_way(running, one.update.pattern_id, one.update.target):
-            return "waiting", busy, known
+        if other := in_the_way(running, one.update.pattern_id, one.update.target):
+            end = _ends(other, stores.settings.max_canary_days)
+            return "waiting", _starts(one, f"when trial {other.short_id} ends", end, other.why_not), known
         found = _release(stores, releases, one, running, takes_all=is_last)
         return found.carried_out.what if found.carried_out else found.status, found.reason, found
     except NodesBusyError as error:
@@ -232,12 +257,47 @@ def _nodes_for(
     try:
         return draw(set(found.established) - busy, set(found.newcomers) - busy)
     except TooFewNodesError as error:
-        if busy & {*found.established}:
-            draw(found.established, found.newcomers)  # raises if these are too few, too
-            raise NodesBusyError(
-                f"{len(busy & {*found.established})} of its nodes are in other trials: {error}"
-            ) from error
+        draw(found.established, found.newcomers)  # raises if these are too few, too
+        for end, other, nodes in sorted(_frees(running, settings.max_canary_days)):
+            busy -= nodes
+            with suppress(TooFewNodesError):
+                draw(set(found.established) - busy, set(found.newcomers) - busy)
+                when = f"when enough nodes are free, at the latest when trial {other} ends"
+                raise NodesBusyError(_starts(one, when, end, str(error))) from error
         raise
+
+
+def _frees(running: Collection[Rollout], max_days: int) -> Iterator[tuple[date, str, set[str]]]:
+    """Yield by when, at the latest, which trial gives which nodes back."""
+    for one in running:
+        held, end = {*one.held_back}, _ends(one, max_days)
+        if one.is_running:
+            yield end, one.short_id, {*one.busy_nodes} - held
+            yield end + timedelta(days=WATCH_DAYS + 1), one.short_id, held
+        elif one.is_watched:
+            yield end, one.short_id, held
+
+
+def _ends(one: Rollout, max_days: int) -> date:
+    """Return the day on which a trial, or the watch after it, gets its last verdict."""
+    half = days_of_stage("half", max_days)
+    begun = one.promoted_at or one.widened_at or (one.carried_out.at if one.carried_out else now_utc())
+    if one.is_watched:
+        days = WATCH_DAYS
+    elif one.status == "widened":
+        days = half
+    else:
+        days = days_of_stage("canary", max_days) + 1 + half
+    return begun.date() + timedelta(days=days + 1)
+
+
+def _starts(one: Decided, when: str, end: date, why: str) -> str:
+    """Say when a decision that must wait is carried out; one without a person's yes is decided on again."""
+    if not one.is_approved:
+        return why
+    lapses = one.decision.day + timedelta(days=ANSWER_DAYS)
+    late = f"; after {lapses} it needs a new approval" if end > lapses else ""
+    return f"it starts by itself {when} ({end}){late}: {why}"
 
 
 class NodesBusyError(RuntimeError):

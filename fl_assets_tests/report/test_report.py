@@ -472,6 +472,15 @@ def test_what_was_done_stands_beside_what_was_decided():
     ]
 
 
+def test_what_is_approved_and_waits_is_not_asked_for_again():
+    wanted = decision_row(action="hold", route="wait")
+    done = {"decision_id": "d1", "status": "approved", "reason": "it starts by itself"}
+    report = build_report(rows(decisions=[wanted], applied=[done]))
+    (shown,) = report.decisions
+    assert (shown.outcome, shown.can_be_answered) == ("approved, waiting to start", False)
+    assert any("(1 approved, waiting to start)" in sentence for sentence in report.summary)
+
+
 def test_harm_is_listed_first_and_said_at_the_top():
     report = build_report(
         rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")])

@@ -107,15 +107,21 @@ def of_failure(plan: FleetPlan, failure: str, until: int) -> pd.DataFrame:
     return frame[frame["all_calls"] > 0]
 
 
-def tried(fleet: DemoFleet, demo: Demo, key: str, approved: int) -> tuple[str, int]:
-    """Try a change that is approved after the day with index `approved`: its end, and the index of that day.
+def nodes_with(plan: FleetPlan, failure: str, until: int) -> list[str]:
+    counts = of_failure(plan, failure, until)
+    return sorted(set(counts.loc[counts["failures"] > 0, "node_id"]))
+
+
+def tried(fleet: DemoFleet, demo: Demo, key: str, approved: int) -> tuple[str, int, set[str]]:
+    """Try a change that is approved after the day with index `approved`.
+
+    Returns its end, the index of that day, and the nodes that no other trial may take then.
 
     As the product does it, with the plan's failures in the place of what sessions ended with.
     """
     plan, usual = fleet.plan, rates(fleet.plan)
     (failure,) = (one.failure for one in demo.reactions if one.key == key)
-    counts = of_failure(plan, failure, approved)
-    affected = sorted(set(counts.loc[counts["failures"] > 0, "node_id"]))
+    affected = nodes_with(plan, failure, approved)
     released = plan.days[approved + 1]
     nodes = draw_nodes(b"draw", f"{key} {released}", affected, share=demo.canary_share, minimum=3)
     everyone, stage, treated, since = {*nodes.half, *nodes.rest}, "canary", nodes.canary, released
@@ -128,8 +134,8 @@ def tried(fleet: DemoFleet, demo: Demo, key: str, approved: int) -> tuple[str, i
         if found == "safe":
             stage, treated, since = "half", nodes.half, day + timedelta(days=1)
         elif found != "wait":
-            return found, index
-    return "wait", len(plan.days)
+            return found, index, {*nodes.held_back} if found == "better" else set()
+    return "wait", len(plan.days), everyone
 
 
 @pytest.mark.parametrize("later", range(10))
@@ -137,10 +143,17 @@ def test_whatever_day_it_ends_on_a_change_is_promoted_and_one_taken_back(later):
     demo = Demo.load()
     fleet = DemoFleet(demo, END + timedelta(days=later))
     # The first change is proposed on the second or the third day.
-    found, day = tried(fleet, demo, demo.approvals[0].key, demo.first_approval_after_days)
+    found, day, held_back = tried(fleet, demo, demo.approvals[0].key, demo.first_approval_after_days)
     assert found == "better"
-    found, day = tried(fleet, demo, demo.approvals[1].key, day)
+    found, day, _ = tried(fleet, demo, demo.approvals[1].key, day)
     assert found == "worse"
     assert day < len(fleet.plan.days) - 1, "the last day is not the only one that shows it"
     for planted in ("expired-token-on-one-node", demo.harmless.id):
         assert sum(failures(fleet, planted, node, -1) for node in range(30)) > 10
+    for approval in demo.approvals[2:]:
+        _, day, busy = tried(fleet, demo, approval.key, day)
+        held_back |= busy
+    answered = {one.key for one in demo.approvals}
+    for one in demo.reactions:
+        free = {*nodes_with(fleet.plan, one.failure, len(fleet.plan.days) - 1)} - held_back
+        assert one.key in answered or len(free) >= 6, "who approves what is left sees it start at once"

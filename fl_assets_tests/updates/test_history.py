@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.updates.canary import TooFewNodesError, draw_nodes
-from fl_assets.updates.history import Event, Status, Update, fold, lessons, under_way
+from fl_assets.updates.history import Event, Status, Update, fold, in_the_way, lessons
 from fl_assets.updates.release import Release, release_of, why_refused
 
 NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
@@ -104,18 +104,22 @@ def test_a_promoted_change_that_is_taken_back_still_counts_by_its_last_end():
 
 def test_nothing_else_is_tried_on_a_pattern_or_key_whose_canary_runs():
     running = fold(history(("canary", 1))).values()
-    assert under_way(running, "p1", "other.toml#x")
-    assert under_way(running, "p2", "agent.toml#retries, agent.toml#timeout")
-    assert not under_way(running, "p2", "agent.toml#retries")
+    assert in_the_way(running, "p1", "other.toml#x")
+    assert in_the_way(running, "p2", "agent.toml#retries, agent.toml#timeout")
+    assert not in_the_way(running, "p2", "agent.toml#retries")
     trial = {"canary": ("n1",), "control": ("n2", "n3", "n4"), "half": ("n1", "n2")}
     for steps, nodes in (((), "1 of 4 nodes"), ((("widened", 1),), "2 of 4 nodes")):
         stage = fold(history(("canary", 1, trial), *steps)).values()
-        assert f"is on trial on {nodes}" in under_way(stage, "p1", "")
+        other = in_the_way(stage, "p1", "")
+        assert other is not None
+        assert f"is on {nodes}" in other.why_not
     watched = fold(history(("canary", 1), ("promoted", 1))).values()
-    assert not under_way(watched, "p1", "agent.toml#retries"), "the pattern may be tried on, with other nodes"
-    assert "held back" in under_way(watched, "p1", "agent.toml#timeout")
+    assert not in_the_way(watched, "p1", "agent.toml#retries"), "with other nodes it may be tried on"
+    held = in_the_way(watched, "p1", "agent.toml#timeout")
+    assert held is not None
+    assert "held back" in held.why_not
     confirmed = fold(history(("canary", 1), ("promoted", 1), ("confirmed", 1))).values()
-    assert not under_way(confirmed, "p1", "agent.toml#timeout")
+    assert not in_the_way(confirmed, "p1", "agent.toml#timeout")
 
 
 # The nodes of a trial
@@ -169,7 +173,7 @@ def test_a_trial_that_others_wait_for_takes_as_many_nodes_as_it_needs():
 @pytest.mark.parametrize("nodes", [5, 3, 0])
 def test_too_few_nodes_are_refused_with_both_numbers(nodes):
     names = [f"n{number}" for number in range(nodes)]
-    wanted = rf"{nodes} nodes can show a difference.* needs 3 canary nodes and 3 others"
+    wanted = rf"only {nodes} eligible nodes? (is|are) free; a trial needs 6"
     with pytest.raises(TooFewNodesError, match=wanted):
         draw_nodes(b"key", "d", names, share=0.1, minimum=3)
 

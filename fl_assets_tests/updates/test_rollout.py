@@ -28,7 +28,7 @@ from fl_assets.updates.history import lessons
 from fl_assets.updates.intent import Intent
 from fl_assets.updates.lessons import learn
 from fl_assets.updates.release import open_release
-from fl_assets.updates.rollout import carry_out_day, decided_on, open_releases
+from fl_assets.updates.rollout import carry_out_day, decided_on, history_of, open_releases
 from fl_assets.updates.stores import UpdateStores
 from fl_assets.updates.trial import WATCH_DAYS
 from fl_assets.updates.trial_counts import counts_of, eligible_nodes
@@ -296,7 +296,7 @@ def test_a_fleet_too_small_for_a_verdict_gets_no_canary(folder):
     space = space_in(folder, "canary", canary_min_nodes=7)
     decided(space)
     row = carried_out(space, Clock(DAY))
-    assert (row["status"], "needs 7 canary nodes and 7 others" in row["reason"]) == ("refused", True)
+    assert (row["status"], "a trial needs 14 that" in row["reason"]) == ("refused", True)
 
 
 def test_a_day_that_does_not_pass_the_gate_any_more_is_refused(folder):
@@ -482,6 +482,46 @@ def sensed(space: Workspace) -> list[Any]:
     """What the sensor asks for."""
     with dg.build_sensor_context(resources={"workspace": resources(space.settings)["workspace"]}) as context:
         return approved_updates(context).run_requests or []
+
+
+def test_what_is_approved_while_its_nodes_are_busy_says_when_it_starts_and_is_asked_for_again(folder):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one, log = decided(space), history_of(space.settings, clock)
+    own = {"decision_id": "f" * 16, "pattern_id": "p-other", "target": "other.toml#x"}
+    shares = {"canary": NODES[:3], "half": NODES[:5], "control": NODES[3:10], "held_back": NODES[7:10]}
+    other = {"decision_id": own["decision_id"], "update": one.update.model_copy(update=own)}
+    with log.locked():
+        log.append("canary", events=log.events(), **other, **shares)
+    answer(space.updates, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
+    row, ends = carried_out(space, clock), clock().date() + timedelta(days=15)
+    assert (row["status"], row["reason"].partition(": ")[0]) == (
+        "waiting",
+        "it starts by itself when enough nodes are free, at the latest when trial ffffffff ends "
+        f"({ends}); after {DAY + timedelta(days=7)} it needs a new approval",
+    )
+    assert "only 2 eligible nodes are free; a trial needs 6" in row["reason"]
+    assert [now["status"] for now in space.report.applied(DAY) if now["category"] == "config"] == ["approved"]
+    assert one.decision.decision_id not in codes_of(space.updates, DAY)
+    (before,) = sensed(space)
+    with log.locked():
+        log.append("rolled_back", events=log.events(), decision_id=own["decision_id"], ended="worse")
+    (after,) = sensed(space)
+    assert before.run_key != after.run_key
+    assert carried_out(space, clock)["status"] == "canary"
+
+
+def test_the_sensor_says_how_many_wait_only_when_the_number_changes(folder):
+    space = space_in(folder, "stage")
+    one = decided(space)
+    answer(space.updates, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=Clock(DAY))
+    given = {"workspace": resources(space.settings)["workspace"]}
+    said, cursor = [], None
+    for _ in range(2):
+        with dg.build_sensor_context(resources=given, cursor=cursor) as context:
+            said.append([])
+            context.log.info = said[-1].append
+            cursor = approved_updates(context).cursor
+    assert [len(lines) for lines in said] == [1, 0]
 
 
 def test_an_approval_holds_for_the_change_it_was_given_to_and_no_other(folder):
@@ -845,6 +885,22 @@ def test_launching_the_asset_with_an_answer_does_what_the_command_line_does(fold
     assert result.success
     row = next(row for row in space.warehouse.read_day("applied_updates", DAY) if row["category"] == "config")
     assert (row["status"], row["decided_by"]) == ("canary", "ann")
+
+
+def test_the_report_and_the_latest_cycle_show_what_was_done_since(folder, instance, monkeypatch):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space)
+    answer(space.updates, one.decision.decision_id, yes=True, by="ann", reason="fine", clock=clock)
+    monkeypatch.setattr(updates, "now_utc", clock)
+    FederatedLearningCoordinator(space.settings, instance=instance).apply_updates(DAY)
+    page = json.loads((space.settings.reports_path / f"{DAY}.json").read_bytes())
+    shown = {row["decision_id"]: row for row in page["decisions"]}[one.decision.decision_id]
+    assert (shown["outcome"], shown["can_be_answered"]) == ("given to canary nodes", False)
+    for name, value in overrides_of(space.settings).items():
+        monkeypatch.setenv(f"FEDERATED_LEARNING_{name.upper()}", str(value))
+    said = CliRunner().invoke(app, ["cycle", "--date", str(DAY), "--if-new"]).output
+    assert "1 given to canary nodes" in said
+    assert "awaiting approval" not in said
 
 
 def test_the_sensor_asks_once_for_the_day_of_an_approved_decision(folder):
