@@ -82,8 +82,14 @@ def show_summaries(days: Sequence[DaySummary], out: Path, node: NodeSummaries) -
 
 
 @contextmanager
-def status(text: str) -> Iterator[Callable[[str], None]]:
-    """Show a status, with a bar if its detail begins with a share (`42%: …`); yield its setter."""
+def status(text: str, *, as_lines: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show a status, with a bar if its detail begins with a share (`42%: …`); yield its setter.
+
+    With `as_lines`, each detail is a line of its own where stderr is no terminal.
+    """
+    if as_lines and not _err.is_terminal:
+        yield lambda detail: _err.print(escape(f"{text}: {detail}"))
+        return
     with _err.status(escape(text)) as spinner:
         yield lambda detail: spinner.update(escape(f"{text}: {_bar(detail)}{detail}"))
 

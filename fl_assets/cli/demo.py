@@ -43,7 +43,7 @@ def demo(end: Annotated[date | None, day_option("Last day; default: yesterday, U
     if not state.exists() and any(path.is_file() for path in telemetry.rglob("*")):
         say(f"telemetry: {telemetry} has files already; nothing simulated")
         return
-    with status("simulating a fleet") as progress:
+    with status("simulating a fleet", as_lines=True) as progress:
         run = DemoRun(config, end or yesterday(), progress)
         run.live()
     plan, truth = run.fleet.plan, telemetry.parent / "truth.json"

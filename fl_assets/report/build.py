@@ -304,7 +304,7 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
 
 _FIRST = {"awaiting approval": 0, "to be applied": 1, "to canary nodes": 1, "for review": 2,
     "turned down before": 4, "held back": 5}  # fmt: skip
-"""Order of decisions: those that need a person first."""
+"""Order of decisions: those that need a person first, then by expected benefit, as in the UI."""
 
 
 def _outcomes(rows: ReportRows) -> tuple[OutcomeLine, ...]:

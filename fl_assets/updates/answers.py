@@ -117,7 +117,7 @@ def answer(
     code = intent_of(stores).is_meant(codes, found.update, found.known)
     if not code:
         shown = ", ".join(repr(one[:20]) for one in list(codes)[:3])
-        given = f"{shown} is none" if codes else "no code was given"
+        given = f"{shown} is not its code" if codes else "no code was given"
         raise AnswerError(
             f"decision {decision.decision_id}: {given}; an answer to this change of {decision.target} "
             "needs the code "

@@ -44,6 +44,9 @@ _BEGINS: Mapping[Route, tuple[str, ...]] = {
 """How the reasons of such decisions begin, in this release and in earlier ones."""
 
 
+EMPTY: Mapping[str, str] = {}
+
+
 def decide(
     playbook: Playbook,
     violations: Sequence[Violation],
@@ -51,7 +54,7 @@ def decide(
     mode: Mode,
     apply_level: ApplyLevel,
     known: KnownTargets | None = None,
-    rejected: Collection[str] = (),
+    rejected: Mapping[str, str] = EMPTY,
     retired: Collection[str] = (),
     busy: str = "",
     helps: HelpEstimate | None = None,
@@ -71,7 +74,7 @@ def decide(
         mode: `backtest` for a historical day.
         apply_level: How far decisions are carried.
         known: What there is to change.
-        rejected: `change_id`s that a person or a measured outcome turned down.
+        rejected: Why changes were turned down, by a person or a measured outcome, by `change_id`.
         retired: Improvement ids of playbooks whose trials failed too often.
         busy: Why no other trial may start on this pattern or target now; '' when one may.
         helps: How likely the remedy helps.
@@ -84,7 +87,7 @@ def decide(
         action, route, reasons = "hold", "gate", gate
     elif change_id(playbook) in rejected:
         action, route = "reject", "rejected"
-        reasons = ("the same change was turned down before for this pattern", *reasons)
+        reasons = (rejected[change_id(playbook)], *reasons)
     elif playbook.improvement_id in retired:
         action, route = "reject", "rejected"
         reasons = ("retired: two trials of this playbook that could have seen a 20 % effect failed", *reasons)
@@ -123,7 +126,7 @@ _LEFT: Mapping[str, tuple[Action, Route]] = {
     "none": ("none", "people"),
     "done": ("none", "done"),
 }
-_STAGES = "waits for approval: FEDERATED_LEARNING_APPLY=stage prepares and verifies, and switches nothing"
+_STAGES = "needs your approval (FEDERATED_LEARNING_APPLY=stage)"
 _LEVELS: Mapping[ApplyLevel, tuple[Action, Route, str]] = {
     "off": ("none", "people", "not applied: FEDERATED_LEARNING_APPLY=off"),
     "stage": ("hold", "wait", _STAGES),

@@ -14,7 +14,7 @@ from fl_assets.core.models import CycleStatus, Decision, Playbook
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
-from fl_assets.updates.history import Rollout, in_the_way, keys_of, lessons
+from fl_assets.updates.history import Rollout, in_the_way, keys_of, lessons, turned_down
 from fl_assets.updates.lessons import HelpEstimate, TrialBenefit, benefit, learn
 from fl_assets.updates.stores import UpdateStores
 
@@ -62,7 +62,7 @@ class Decisions:
                 mode=mode_of(day, today=today),
                 apply_level=self.stores.settings.apply,
                 known=known,
-                rejected=learned.rejected,
+                rejected=turned_down(rollouts),
                 retired=learned.retired,
                 busy=other.why_not if other else "",
                 helps=helps,

@@ -264,6 +264,18 @@ def lessons(rollouts: Iterable[Rollout]) -> list[Lesson]:
     return found
 
 
+def turned_down(rollouts: Iterable[Rollout]) -> dict[str, str]:
+    """Return why changes are not tried again, by their ids."""
+    found = {}
+    for one in rollouts:
+        day = one.ended_at.date() if one.ended_at else one.update.day
+        if one.status == "rejected":
+            found[one.update.change_id] = f"{one.by} rejected this change on {day}: {one.reason}"
+        elif one.ended == "worse":
+            found[one.update.change_id] = f"a trial of this change failed on {day}: {one.reason}"
+    return found
+
+
 def in_the_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> Rollout | None:
     """Return what keeps another trial from starting on a pattern or target now; None when one may."""
     wanted = keys_of(target)

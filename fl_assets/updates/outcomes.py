@@ -18,7 +18,7 @@ does not reject on its day (repeated confidence interval: Jennison and Turnbull,
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
@@ -134,6 +134,14 @@ def judge(
 _WHERE = {"canary": "canary nodes", "half": "half of the nodes", "watch": "all nodes but those held back"}
 
 
+def _harm(where: str, harmed: Sequence[str], *, has_more: bool) -> str:
+    """Say what a change made worse: the failure itself, or what it must not harm."""
+    named = ", ".join(harmed)
+    if not has_more:
+        return f"worse {where}: {named}"
+    return f"the failure got more frequent {where}{f'; worse too: {named}' if named else ''}"
+
+
 @dataclass(frozen=True)
 class _Evidence:
     """All that a stage has shown; each day is looked at for harm first."""
@@ -160,10 +168,14 @@ class _Evidence:
         worse = first_crossing(self.paths, evenly(WORSE_ALPHA, self.times))
         for at, look in enumerate(self.panel.looks):
             days = _days((look - self.trial.began_on).days)
-            harmed = ["the pattern itself"] if worse is not None and worse <= at else []
-            harmed += [one.name for one in self.guards if one.crossed is not None and one.crossed <= at]
-            if harmed:
-                return "worse", at, f"worse on {_WHERE[self.trial.stage]} after {days}: {', '.join(harmed)}"
+            has_more = worse is not None and worse <= at
+            harmed = [one.name for one in self.guards if one.crossed is not None and one.crossed <= at]
+            if has_more or harmed:
+                return (
+                    "worse",
+                    at,
+                    _harm(f"on {_WHERE[self.trial.stage]} after {days}", harmed, has_more=has_more),
+                )
             if better is not None and better <= at and not self._doubts(at):
                 return "better", at, f"{self._gain(at)} after {days}, and nothing else got worse"
             if self.trial.stage == "watch" and (reason := self._faded(at)):

@@ -7,7 +7,7 @@ does not: the decision (`updates/decide.py`), writing files (`updates/config_fil
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
@@ -227,8 +227,8 @@ def plan_changes(
         changed = (last_changed or {}).get(rule.target)
         if changed is not None and (playbook.day - changed).days < rule.cooldown_days:
             raise RefusedChangeError(
-                f"{rule.target} changed on {changed}; the next change may come {rule.cooldown_days} days "
-                "later"
+                f"{rule.target} changed on {changed}; it may change again from "
+                f"{changed + timedelta(days=rule.cooldown_days)} on"
             )
         _check_step(rule, old, new)
         changes.append(ConfigChange(rule=rule, old=old, new=new))

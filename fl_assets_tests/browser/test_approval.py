@@ -118,7 +118,7 @@ def test_a_wrong_code_is_said_first_thing_and_approves_nothing(watched, ui):
     page = watched.page
     open_the_launchpad(page, address, day, decision)
     launch(page)
-    said = page.get_by_text(f"decision {decision}: 'the code' is none").last
+    said = page.get_by_text(f"decision {decision}: 'the code' is not its code").last
     expect(said).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("Stack Trace")).to_have_count(0)
     assert open_releases(space.updates).rollouts() == {}

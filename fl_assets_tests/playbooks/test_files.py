@@ -142,7 +142,7 @@ def test_a_review_file_says_change_evidence_reasons_and_the_way_back(tmp_path):
         "- `a_b.toml#x` (now `5000`): `8000`",
         "10 of 50 nodes",
         "200 failures",
-        "waits for approval",
+        "needs your approval",
         "restore the old file from its backup",
         "it is never shown in the UI",
         "- **Likely to continue: ",

@@ -481,6 +481,12 @@ def test_what_is_approved_and_waits_is_not_asked_for_again():
     assert any("(1 approved, waiting to start)" in sentence for sentence in report.summary)
 
 
+def test_decisions_that_need_a_person_come_in_the_order_of_their_benefit():
+    given = [("d1", 1.0), ("d2", None), ("d3", 7.0)]
+    wanted = [decision_row(decision_id=one, route="export", benefit=worth) for one, worth in given]
+    assert [one.decision_id for one in build_report(rows(decisions=wanted)).decisions] == ["d3", "d1", "d2"]
+
+
 def test_harm_is_listed_first_and_said_at_the_top():
     report = build_report(
         rows(outcomes=[outcome_row(), outcome_row(decision_id="d9", verdict="worse", action="rolled_back")])

@@ -142,8 +142,11 @@ def test_the_newest_admissible_adapter_with_the_skill_is_taken():
 
 
 def test_a_change_that_was_turned_down_is_rejected_for_the_same_values_only():
-    assert decided(rejected={change_id(playbook())}).action == "reject"
-    assert decided(rejected={change_id(playbook(suggested_changes={"timeout_ms": "9000"}))}).action == "apply"
+    why = "a trial of this change failed on 2026-11-19"
+    found = decided(rejected={change_id(playbook()): why})
+    assert (found.action, found.reasons[0]) == ("reject", why)
+    other = change_id(playbook(suggested_changes={"timeout_ms": "9000"}))
+    assert decided(rejected={other: why}).action == "apply"
 
 
 def test_the_same_playbook_has_one_decision_id_a_day():
@@ -205,6 +208,8 @@ def test_a_key_that_a_person_changes_waits_for_approval_at_every_level():
 def test_a_key_rests_between_changes(days, action):
     decision = decided(policy=policy(cooldown_days=7), last_changed={TARGET: DAY - timedelta(days=days)})
     assert decision.action == action
+    again = DAY - timedelta(days=days) + timedelta(days=7)
+    assert action == "apply" or f"it may change again from {again} on" in decision.reasons[0]
 
 
 def test_several_changes_of_a_playbook_are_planned_together_or_not_at_all():

@@ -1,5 +1,6 @@
 """What reaches the fleet follows from the history alone: states, the draw of canary nodes, the release."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, get_args
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.updates.canary import TooFewNodesError, draw_nodes
-from fl_assets.updates.history import Event, Status, Update, fold, in_the_way, lessons
+from fl_assets.updates.history import Event, Status, Update, fold, in_the_way, lessons, turned_down
 from fl_assets.updates.release import Release, release_of, why_refused
 
 NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
@@ -100,6 +101,14 @@ def test_a_promoted_change_that_is_taken_back_still_counts_by_its_last_end():
         ("canary", 1), ("promoted", 1, {"ended": "better"}), ("rolled_back", 1, {"ended": "undone"})
     )
     assert lessons(fold(events).values()) == []
+
+
+def test_what_is_not_tried_again_says_when_it_failed_or_who_rejected_it():
+    failed = fold(history(("canary", 1), ("rolled_back", 1, {"ended": "worse", "reason": "more failures"})))
+    (why,) = turned_down(failed.values()).values()
+    assert re.fullmatch(r"a trial of this change failed on \d{4}-\d\d-\d\d: more failures", why)
+    (why,) = turned_down(fold(history(("rejected", 1, {"by": "ann", "reason": "no"}))).values()).values()
+    assert re.fullmatch(r"ann rejected this change on \d{4}-\d\d-\d\d: no", why)
 
 
 def test_nothing_else_is_tried_on_a_pattern_or_key_whose_canary_runs():

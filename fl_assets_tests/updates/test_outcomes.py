@@ -79,7 +79,7 @@ def test_half_the_failures_is_better_and_twice_is_worse():
         found.reason,
     )
     found = verdict(*fleet(effect=2.0))
-    assert (found.finding, "the pattern itself" in found.reason) == ("worse", True)
+    assert (found.finding, "the failure got more frequent on" in found.reason) == ("worse", True)
 
 
 def test_the_effect_and_its_interval_agree_with_the_verdict():

@@ -393,7 +393,9 @@ def test_a_code_is_good_for_one_answer(folder):
     one = decided(space).decision.decision_id
     code = code_for(space.updates, one)
     answers.answer(space.updates, one, yes=False, codes=[code], clock=clock, by="ann", reason="not yet")
-    with pytest.raises(ValueError, match=f"'{code}' is none"):
+    with pytest.raises(
+        ValueError, match=f"'{code}' is not its code; an answer to this change .* needs the code"
+    ):
         answers.answer(space.updates, one, yes=True, codes=[code], clock=clock, **SAID)
     assert code_for(space.updates, one) != code
     answers.answer(

@@ -18,7 +18,7 @@ from fl_assets.infra.clock import now_utc
 LAST = {"dagster/priority": "-2"}
 
 
-@dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset("telemetry", {"parquet"}))
+@dg.asset(deps=[failure_patterns], op_tags=LAST, **file_asset("retention", {"parquet"}))
 @without_secrets
 def raw_event_retention(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Removes raw events (not sums) past FEDERATED_LEARNING_RETENTION_DAYS once they are analysed."""

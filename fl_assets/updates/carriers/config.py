@@ -46,7 +46,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:
     by_person = [change.rule.target for change in changes if change.rule.changed_by == "person"]
     reason = "within the bounds, step and cool-down of the update policy"
     if by_person:
-        reason = f"waits for approval: {', '.join(by_person)} may be changed by a person only"
+        reason = f"needs your approval: {', '.join(by_person)} may be changed by a person only"
     return ProposedChange(
         target=", ".join(after),
         from_value=as_json(before),

@@ -22,7 +22,7 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa:
         to_value=as_json(playbook.suggested_changes),
         revert_plan=NOTHING_CHANGES,
         route="export",
-        reasons=(f"for review: a {playbook.category} is never changed automatically",),
+        reasons=(f"needs you: {playbook.category}s are changed by people",),
     )
 
 
