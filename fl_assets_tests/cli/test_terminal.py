@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from fl_assets import cli, coordinator
 from fl_assets.cli.application import CommandError, check_address_space, main, one_of, parse_day
-from fl_assets.cli.console import TOP, show_json
+from fl_assets.cli.console import TOP, show_json, status
 from fl_assets.cli.help_page import SECTIONS
 from fl_assets.cli.processes import ServeError, check_port, serve
 from fl_assets.core.settings import SettingsError
@@ -288,3 +288,9 @@ def test_a_limit_of_address_space_is_an_error_and_no_crash(monkeypatch):
         check_address_space()
     monkeypatch.setattr("resource.getrlimit", lambda _: (-1, -1))
     check_address_space()
+
+
+def test_without_a_terminal_each_day_of_the_demo_is_a_line_as_it_begins(capsys):
+    with status("simulating a fleet", as_lines=True) as say:
+        say("7%: learning from 2026-11-18")
+        assert capsys.readouterr().err == "simulating a fleet: 7%: learning from 2026-11-18\n"

@@ -73,3 +73,8 @@ def test_all_share_one_partitions_definition_and_the_last_step_of_a_cycle_is_ret
         node.name: int(node.definition.tags.get("dagster/priority", "0")) for node in job.graph.nodes
     }
     assert min(priorities, key=lambda name: priorities[name]) == "raw_event_retention"
+
+
+def test_what_deletes_events_stands_apart_from_what_reads_them():
+    nodes = {node.key.to_user_string(): node for node in build().resolve_asset_graph().asset_nodes}
+    assert nodes["raw_event_retention"].group_name != nodes["raw_traces"].group_name

@@ -113,7 +113,7 @@ def test_a_config_decision_says_from_to_and_the_way_back():
 def test_prompts_and_workflows_are_exported_and_never_changed_by_machine(category):
     decision = decided(playbook(category=category))
     assert decision.action == "none"
-    assert "for review" in decision.reasons[0]
+    assert "changed by people" in decision.reasons[0]
     assert decision.to_value == '{"timeout_ms": "8000"}'
 
 
