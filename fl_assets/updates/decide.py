@@ -161,8 +161,10 @@ def standing_of(row: Mapping[str, Any], status: str = "") -> Standing:
     route = route_of(row)
     if route == "rejected" or status in ("rejected", "rolled_back"):
         return "tried"
-    is_carried_out = is_answered(status) or status == "waiting" or (
-        route == "machine" and row["mode"] == "live" and status not in ("staged", "refused", "off")
+    is_carried_out = (
+        is_answered(status)
+        or status == "waiting"
+        or (route == "machine" and row["mode"] == "live" and status not in ("staged", "refused", "off"))
     )
     return "under way" if is_carried_out or route in ("busy", "done") else "to do"
 

@@ -655,7 +655,7 @@ def test_while_a_trial_runs_nothing_else_is_tried_on_its_pattern(folder):
     (found,) = judge_day(space.updates, last, clock=clock)
     assert (found["verdict"], found["action"]) == ("wait", "none")
     decision = decided(space).decision
-    assert (decision.action, "canary nodes" in decision.reasons[0]) == ("hold", True)
+    assert (decision.action, "is on 3 of 12 nodes" in decision.reasons[0]) == ("hold", True)
 
 
 def test_a_trial_without_a_sure_result_is_given_up_and_rolled_back(folder):
