@@ -144,8 +144,8 @@ def test_a_run_of_each_day_alone_gives_the_same_tables(ranged, bad_lake, tmp_pat
 def test_a_verdict_is_asked_for_once_and_again_when_what_it_read_has_changed(copied, monkeypatch):
     space = copied().workspace
     counted = []
-    recount = space.recounter.recount
-    monkeypatch.setattr(space.recounter, "recount", lambda *given: counted.append(given) or recount(*given))
+    kind, recount = type(space.recounter), type(space.recounter).recount
+    monkeypatch.setattr(kind, "recount", lambda *given: counted.append(given) or recount(*given))
     for _ in range(3):
         space.gate.verdicts(LAST_DAY)
         space.decisions.decide(LAST_DAY, today=LAST_DAY)

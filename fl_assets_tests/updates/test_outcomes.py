@@ -280,7 +280,7 @@ def test_more_successes_are_no_help():
     found = verdict(counts, trial)
     assert found.effect.ratio < 0.6
     assert found.finding == "inconclusive"
-    assert re.match(r"\d+ % fewer failures .*, not promoted: .*more successes", found.reason)
+    assert re.match(r"\d+ % fewer of these failures .*, not promoted: .*more successes", found.reason)
 
 
 def test_half_the_failures_of_the_target_are_no_help_while_all_together_rise():
