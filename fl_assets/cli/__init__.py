@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from fl_assets.cli import (  # noqa: F401
+    from fl_assets.cli import (  # noqa: F401 (importing them registers their commands)
         adapters,
         answers,
         commands,
@@ -15,6 +15,7 @@ try:
         pull,
         server,
     )
-    from fl_assets.cli.application import app, main  # noqa: F401
+    from fl_assets.cli.application import app as app
+    from fl_assets.cli.application import main as main
 except KeyboardInterrupt:  # importing takes a moment
     sys.exit(130)

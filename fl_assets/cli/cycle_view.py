@@ -67,6 +67,7 @@ def cycle_view(
     day, status = result.day, result.status
     is_analysed = status in ("completed", "gated")
     patterns = space.warehouse.read_day("failure_patterns", day) if is_analysed else []
+    content = build_report(space.report.rows(day)) if is_analysed else None
     reporting = max((row["nodes_reporting"] for row in patterns), default=0)
     return CycleView(
         result=result,
@@ -74,9 +75,9 @@ def cycle_view(
         patterns=patterns,
         too_few_nodes=too_few_nodes(reporting, space.settings.min_nodes),
         playbooks=space.playbooks.ranked(day) if is_analysed else [],
-        apart=apart_of(build_report(space.report.rows(day))) if is_analysed else {},
+        apart=apart_of(content) if content else {},
         decisions=space.warehouse.read_day("update_decisions", day) if status == "completed" else [],
-        done={row["decision_id"]: row["status"] for row in space.report.applied(day)},
+        done={one.decision_id: one.status for one in content.decisions} if content else {},
         files=_files(space, day),
         unread=space.index.unread(),
         not_pulled=space.pull.incomplete(space.sources, [day]),

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fl_assets.patterns.words import CODE, EXCEPTION_NAME, IDENTIFIER, INTRODUCES, PLAIN, TELLS
+from fl_assets.patterns.words import CODE, EXCEPTION_NAME, IDENTIFIER, INTRODUCES, PLAIN, TELLS, singular_of
 
 STAR = 0  # token number of a variable
+MAX_LENGTH = 512
+"""More words than a masked message has."""
 
 Item = tuple[int, ...]
 
@@ -95,11 +97,6 @@ def buckets_of(key: np.ndarray, usable: np.ndarray) -> Buckets | None:
     return Buckets(rows, start, np.diff(np.r_[start, len(rows)]))
 
 
-def _singular(word: str) -> str:
-    """Return a word without the s that makes it mean several; it need not be a word then."""
-    return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
-
-
 class Items:
     """What the least fixed point of "a word that varies is a variable" is found over: tuples of word numbers.
 
@@ -124,7 +121,7 @@ class Items:
                 self.add(tokens, sum(1 << place for place, word in enumerate(words) if word == "*"))
             )
         singular = {
-            number: vocabulary.setdefault(_singular(word), len(vocabulary))
+            number: vocabulary.setdefault(singular_of(word), len(vocabulary))
             for word, number in list(vocabulary.items())
         }
         names = list(vocabulary)
@@ -197,7 +194,7 @@ class Items:
             for at in range(len(item))
         )
         with np.errstate(over="ignore"):
-            mixed = mix((token * 512 + place + 1).astype(np.uint64))
+            mixed = mix((token * MAX_LENGTH + place + 1).astype(np.uint64))
             whole = np.zeros(len(tuples), np.uint64)
             np.add.at(whole, owner, mixed)
             gap = mix((place + (1 << 50)).astype(np.uint64))

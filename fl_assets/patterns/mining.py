@@ -20,6 +20,7 @@ from fl_assets.patterns.words import (
     PUNCTUATION,
     bracketed,
     is_variable,
+    singular_of,
     skeleton,
 )
 
@@ -106,14 +107,7 @@ def same_words(groups: list[int], shapes: list[tuple[str, ...]]) -> list[int]:
     first: dict[tuple[str, ...], int] = {}
     for group, shape in zip(groups, shapes, strict=True):
         words = {word.lower().rstrip("=") for word in shape if word not in "*?"}
-        bag = tuple(
-            sorted(
-                {
-                    word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-                    for word in words - FILLERS
-                }
-            )
-        )
+        bag = tuple(sorted({singular_of(word) for word in words - FILLERS}))
         if len(bag) > 1:
             links.join(first.setdefault((*bag, "*" * sum(word in "*?" for word in shape)), group), group)
     return [links.root(group) for group in groups]

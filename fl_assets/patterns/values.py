@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from fl_assets.patterns.items import STAR, Item, Items, Words, buckets_of, mix
+from fl_assets.patterns.items import MAX_LENGTH, STAR, Item, Items, Words, buckets_of, mix
 from fl_assets.patterns.places import (
     MANY_CONSTANTS,
     MIN_CONSTANTS,
@@ -20,8 +20,6 @@ from fl_assets.patterns.places import (
 
 LONGEST_GAP = 3
 LONGEST_REPEAT = 8
-MAX_LENGTH = 512
-"""More words than a masked message has."""
 
 
 class Names:

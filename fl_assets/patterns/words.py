@@ -122,3 +122,8 @@ def _sign(match: re.Match[str]) -> str:
 def is_variable(piece: str) -> bool:
     """Say whether a piece of a message is a value: has a digit, or is `true`, `none`, `root` and the like."""
     return bool(_VARIABLE_WORD.search(piece))
+
+
+def singular_of(word: str) -> str:
+    """Return a word without the s that makes it mean several; it need not be a word then."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

@@ -29,7 +29,7 @@ def headlines(
         earlier = {}
     failing = [one for one in patterns if one.failures]
     passing = [one for one in playbooks if not one.held_because]
-    apart = sum(one.readiness in ("under_way", "tried") for one in passing)
+    apart = sum(one.is_apart for one in passing)
     elsewhere = f"{apart} under way or tried, " if apart else ""
     compared = rows.previous_day is not None and window == 1
     reported_before = {

@@ -194,6 +194,11 @@ class PlaybookLine(Record):
     action: str
     reasons: tuple[str, ...]
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether a person has nothing to do about it: it is under way, or was tried in vain."""
+        return self.readiness in ("under_way", "tried")
+
 
 class DecisionLine(Record):
     """One decision."""
@@ -212,8 +217,8 @@ class DecisionLine(Record):
     reasons: tuple[str, ...]
     revert_plan: str
     status: str
-    """What was done: staged, canary, applied, waiting, rejected, refused, off; empty when nothing had to
-    be."""
+    """What was done by now: staged, approved, waiting, canary, widened, applied, promoted, confirmed,
+    rolled_back, rejected, refused, off; empty when nothing had to be."""
     status_reason: str
     can_be_answered: bool = False
     """Whether a person's yes or no is taken."""
@@ -373,11 +378,7 @@ class Report(Record):
     @property
     def actionable(self) -> tuple[PlaybookLine, ...]:
         """Playbooks that a person can act on now, those that prevent most failures first."""
-        return tuple(
-            one
-            for one in self.playbooks
-            if not one.held_because and one.readiness not in ("under_way", "tried")
-        )
+        return tuple(one for one in self.playbooks if not one.held_because and not one.is_apart)
 
     @property
     def apart(self) -> tuple[tuple[str, tuple[PlaybookLine, ...]], ...]:

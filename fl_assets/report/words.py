@@ -88,7 +88,7 @@ def summary_of(
     """Return the summary of a report, one sentence each."""
     failing = [one for one in patterns if one.failures]
     passing = [one for one in playbooks if not one.held_because]
-    ready = [one for one in passing if one.readiness not in ("under_way", "tried")]
+    ready = [one for one in passing if not one.is_apart]
     held = len(playbooks) - len(passing)
     incidents = [one for one in failing if one.incident_node]
     carried = sum(row["action"] in ("apply", "canary") for row in rows.decisions)

@@ -44,9 +44,6 @@ _BEGINS: Mapping[Route, tuple[str, ...]] = {
 """How the reasons of such decisions begin, in this release and in earlier ones."""
 
 
-EMPTY: Mapping[str, str] = {}
-
-
 def decide(
     playbook: Playbook,
     violations: Sequence[Violation],
@@ -54,7 +51,7 @@ def decide(
     mode: Mode,
     apply_level: ApplyLevel,
     known: KnownTargets | None = None,
-    rejected: Mapping[str, str] = EMPTY,
+    rejected: Mapping[str, str] | None = None,
     retired: Collection[str] = (),
     busy: str = "",
     helps: HelpEstimate | None = None,
@@ -85,9 +82,9 @@ def decide(
     gate = tuple(dict.fromkeys([*playbook.held_because, *(str(problem) for problem in violations)]))
     if gate:
         action, route, reasons = "hold", "gate", gate
-    elif change_id(playbook) in rejected:
+    elif why := (rejected or {}).get(change_id(playbook)):
         action, route = "reject", "rejected"
-        reasons = (rejected[change_id(playbook)], *reasons)
+        reasons = (why, *reasons)
     elif playbook.improvement_id in retired:
         action, route = "reject", "rejected"
         reasons = ("retired: two trials of this playbook that could have seen a 20 % effect failed", *reasons)

@@ -14,7 +14,7 @@ from fl_assets.core.models import CycleStatus, Decision, Playbook
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.updates.carriers.carrier import KnownTargets
 from fl_assets.updates.decide import decide
-from fl_assets.updates.history import Rollout, in_the_way, keys_of, lessons, turned_down
+from fl_assets.updates.history import Rollout, conflicting_trial, keys_of, lessons, turned_down
 from fl_assets.updates.lessons import HelpEstimate, TrialBenefit, benefit, learn
 from fl_assets.updates.stores import UpdateStores
 
@@ -55,7 +55,7 @@ class Decisions:
         found = []
         for playbook in self.stores.playbooks.of(day):
             helps = learned.helps(playbook.remedy_id, playbook.failure_class)
-            other = in_the_way(rollouts, playbook.pattern_id, "")
+            other = conflicting_trial(rollouts, playbook.pattern_id, "")
             decision = decide(
                 playbook,
                 broken.get(playbook.improvement_id, []),
@@ -64,7 +64,7 @@ class Decisions:
                 known=known,
                 rejected=turned_down(rollouts),
                 retired=learned.retired,
-                busy=other.why_not if other else "",
+                busy=other.conflict if other else "",
                 helps=helps,
                 worth=worth_of(playbook, helps, self.stores.settings),
             )

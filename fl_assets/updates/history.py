@@ -146,7 +146,7 @@ class Rollout:
         return self.update.decision_id[:8]
 
     @property
-    def why_not(self) -> str:
+    def conflict(self) -> str:
         """Why no other trial may start on its pattern or keys."""
         if self.is_running:
             where = f"{len(self.treated)} of {len(self.canary) + len(self.control)} nodes"
@@ -276,7 +276,7 @@ def turned_down(rollouts: Iterable[Rollout]) -> dict[str, str]:
     return found
 
 
-def in_the_way(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> Rollout | None:
+def conflicting_trial(rollouts: Iterable[Rollout], pattern_id: str, target: str) -> Rollout | None:
     """Return what keeps another trial from starting on a pattern or target now; None when one may."""
     wanted = keys_of(target)
     for one in rollouts:

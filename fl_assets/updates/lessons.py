@@ -66,8 +66,6 @@ class HelpEstimate:
 class Lessons:
     """What follows from all trials."""
 
-    rejected: frozenset[str]
-    """Ids of changes that are not tried again."""
     retired: frozenset[str]
     """Ids of playbooks that are not tried again."""
     scores: dict[str, dict[str, int]]
@@ -98,9 +96,8 @@ def _mean(lessons: Sequence[Lesson], prior: float) -> float:
 def learn(lessons: Iterable[Lesson]) -> Lessons:
     """Return what earlier trials rule out.
 
-    A change that a person rejected or that did harm is not tried again, nor is a playbook after
-    FAILURES_TO_RETIRE failed trials: those that did harm, faded, or found no effect though they could have
-    seen one of 20 %.
+    A playbook is not tried again after FAILURES_TO_RETIRE failed trials: those that did harm, faded, or found
+    no effect though they could have seen one of 20 %.
     """
     found = tuple(lessons)
     failed: dict[str, int] = {}
@@ -115,7 +112,6 @@ def learn(lessons: Iterable[Lesson]) -> Lessons:
         if one.ended in ("worse", "inconclusive", "faded") and could_see:
             failed[one.improvement_id] = failed.get(one.improvement_id, 0) + 1
     return Lessons(
-        rejected=frozenset(one.change_id for one in found if one.ended in ("worse", "rejected")),
         retired=frozenset(identity for identity, times in failed.items() if times >= FAILURES_TO_RETIRE),
         scores=dict(sorted(scores.items())),
         all=found,

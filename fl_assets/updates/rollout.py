@@ -23,7 +23,7 @@ from fl_assets.updates.canary import TooFewNodesError, TrialNodes, draw_nodes
 from fl_assets.updates.carriers.carrier import Tools, carriers, is_changed_by_machine
 from fl_assets.updates.decide import is_for_review, route_of
 from fl_assets.updates.decisions import worth_of
-from fl_assets.updates.history import MACHINE, Rollout, Update, in_the_way, lessons
+from fl_assets.updates.history import MACHINE, Rollout, Update, conflicting_trial, lessons
 from fl_assets.updates.ids import playbook_hash
 from fl_assets.updates.intent import Intent
 from fl_assets.updates.lessons import learn
@@ -164,16 +164,16 @@ def _carry_out(
 ) -> tuple[str, str, Rollout | None]:
     """Take the step that a decision asks for; return status, reason and the state of its update."""
     known, level = one.known, stores.settings.apply
-    if done := _done_already(known) or _in_the_way(stores, one, stopped, now):
+    if done := _done_already(known) or _may_not_be_carried_out(stores, one, stopped, now):
         return *done, known
     try:
         if not one.is_approved and (one.decision.action not in ("apply", "canary") or level == "stage"):
             note = releases.stage(one.update)
             return "staged", "; ".join(filter(None, ("waits for approval", note))), known
         running = releases.rollouts().values()
-        if other := in_the_way(running, one.update.pattern_id, one.update.target):
+        if other := conflicting_trial(running, one.update.pattern_id, one.update.target):
             end = _ends(other, stores.settings.max_canary_days)
-            return "waiting", _starts(one, f"when trial {other.short_id} ends", end, other.why_not), known
+            return "waiting", _starts(one, f"when trial {other.short_id} ends", end, other.conflict), known
         found = _release(stores, releases, one, running, takes_all=is_last)
         return found.carried_out.what if found.carried_out else found.status, found.reason, found
     except NodesBusyError as error:
@@ -190,7 +190,7 @@ def _done_already(known: Rollout | None) -> tuple[str, str] | None:
     return ("rejected", known.reason) if known and known.status == "rejected" else None
 
 
-def _in_the_way(
+def _may_not_be_carried_out(
     stores: UpdateStores, one: Decided, stopped: list[str], now: datetime
 ) -> tuple[str, str] | None:
     """Return why a decision may not be carried out, as status and reason; None where it may."""

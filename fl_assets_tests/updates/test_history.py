@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fl_assets.updates.canary import TooFewNodesError, draw_nodes
-from fl_assets.updates.history import Event, Status, Update, fold, in_the_way, lessons, turned_down
+from fl_assets.updates.history import Event, Status, Update, conflicting_trial, fold, lessons, turned_down
 from fl_assets.updates.release import Release, release_of, why_refused
 
 NOW = datetime(2026, 11, 15, 0, 20, tzinfo=UTC)
@@ -113,22 +113,22 @@ def test_what_is_not_tried_again_says_when_it_failed_or_who_rejected_it():
 
 def test_nothing_else_is_tried_on_a_pattern_or_key_whose_canary_runs():
     running = fold(history(("canary", 1))).values()
-    assert in_the_way(running, "p1", "other.toml#x")
-    assert in_the_way(running, "p2", "agent.toml#retries, agent.toml#timeout")
-    assert not in_the_way(running, "p2", "agent.toml#retries")
+    assert conflicting_trial(running, "p1", "other.toml#x")
+    assert conflicting_trial(running, "p2", "agent.toml#retries, agent.toml#timeout")
+    assert not conflicting_trial(running, "p2", "agent.toml#retries")
     trial = {"canary": ("n1",), "control": ("n2", "n3", "n4"), "half": ("n1", "n2")}
     for steps, nodes in (((), "1 of 4 nodes"), ((("widened", 1),), "2 of 4 nodes")):
         stage = fold(history(("canary", 1, trial), *steps)).values()
-        other = in_the_way(stage, "p1", "")
+        other = conflicting_trial(stage, "p1", "")
         assert other is not None
-        assert f"is on {nodes}" in other.why_not
+        assert f"is on {nodes}" in other.conflict
     watched = fold(history(("canary", 1), ("promoted", 1))).values()
-    assert not in_the_way(watched, "p1", "agent.toml#retries"), "with other nodes it may be tried on"
-    held = in_the_way(watched, "p1", "agent.toml#timeout")
+    assert not conflicting_trial(watched, "p1", "agent.toml#retries"), "with other nodes it may be tried on"
+    held = conflicting_trial(watched, "p1", "agent.toml#timeout")
     assert held is not None
-    assert "held back" in held.why_not
+    assert "held back" in held.conflict
     confirmed = fold(history(("canary", 1), ("promoted", 1), ("confirmed", 1))).values()
-    assert not in_the_way(confirmed, "p1", "agent.toml#timeout")
+    assert not conflicting_trial(confirmed, "p1", "agent.toml#timeout")
 
 
 # The nodes of a trial

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from fl_assets.defs.assets.updates import applied_updates, update_decisions, update_outcomes
+from fl_assets.defs.assets.outcomes import update_outcomes
+from fl_assets.defs.assets.updates import applied_updates, update_decisions
 from fl_assets.defs.metadata import numbers, table_asset
 from fl_assets.defs.partitions import days_of
 from fl_assets.defs.per_day import each_in_session, report_day

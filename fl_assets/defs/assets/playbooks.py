@@ -10,6 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from fl_assets.core.models import Playbook
+from fl_assets.defs.assets.outcomes import update_outcomes
 from fl_assets.defs.assets.patterns import KNOWLEDGE_SPECS, failure_patterns
 from fl_assets.defs.metadata import counts, numbers, preview, table_asset
 from fl_assets.defs.per_day import report_day, sound_days
@@ -26,8 +27,7 @@ MAX_PAGES = 100
 """Playbooks of a day that the UI shows in full; files hold all."""
 
 
-# The day's verdicts come first, so that no change is called untried on the day that its trial has ended.
-@dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS, "update_outcomes"], **table_asset("playbooks", GROUP))
+@dg.asset(deps=[failure_patterns, *KNOWLEDGE_SPECS, update_outcomes], **table_asset("playbooks", GROUP))
 @without_secrets
 def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Proposed changes for the day's patterns, with confidence, evidence and what holds each back."""
