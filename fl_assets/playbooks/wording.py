@@ -184,8 +184,8 @@ def consequence_of(known: Mapping[str, Any], facts: Facts, first_seen: datetime 
 
     What was `first_seen` before the window has failed before, and is no episode.
     """
-    began = known.get("began")
-    if pd.notna(began) and pd.notna(first_seen) and pd.Timestamp(first_seen).date() < began.date():
+    began, first = pd.Timestamp(known.get("began")), pd.Timestamp(first_seen)
+    if not pd.isna(began) and not pd.isna(first) and first.date() < began.date():
         known = {**known, "began": None, "ended": None}
     number = partial(number_of, known)
     looked = number("failures") or 0.0
