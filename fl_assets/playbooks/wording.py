@@ -6,7 +6,7 @@ call is read here; a `format` contrast shows a shape of letters and digits.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -179,13 +179,17 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
     )
 
 
+def _day_of(time: Any) -> date | None:
+    return None if pd.isna(time) else time.date()
+
+
 def consequence_of(known: Mapping[str, Any], facts: Facts, first_seen: datetime | None = None) -> Consequence:
     """Return what the failures cost, in numbers and in one sentence of those that are known.
 
     What was `first_seen` before the window has failed before, and is no episode.
     """
-    began, first = pd.Timestamp(known.get("began")), pd.Timestamp(first_seen)
-    if not pd.isna(began) and not pd.isna(first) and first.date() < began.date():
+    began, first = _day_of(known.get("began")), _day_of(first_seen)
+    if began and first and first < began:
         known = {**known, "began": None, "ended": None}
     number = partial(number_of, known)
     looked = number("failures") or 0.0
