@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
 
+from fl_assets.core.data import read_data
 from fl_assets.core.models import ErrorClass, PatternKind, Record
-from fl_assets.infra.rule_files import read_rules
 
 MAX_TEXT = 2000
 """Characters of a template that are read."""
@@ -100,7 +100,7 @@ class ClassRule(Record):
 def load_failure_classes() -> tuple[ClassRule, ...]:
     """Return the rules of `failure_classes.yaml`, in the order they are tried."""
     path = Path(__file__).with_name("failure_classes.yaml")
-    return read_rules(path, ClassRule, section="failure_classes")
+    return tuple(map(ClassRule.model_validate, read_data(path)["failure_classes"]))
 
 
 def rule_of(

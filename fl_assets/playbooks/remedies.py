@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from fl_assets.core.data import read_data
 from fl_assets.core.models import Category, FailureClass, PatternKind, Record, State
 from fl_assets.infra.rule_files import read_rules
 from fl_assets.patterns.classes import Phrase, compiled
@@ -222,4 +223,4 @@ def load_remedies(users: Path | None = None) -> tuple[Remedy, ...]:
 
 @cache
 def _built_in_remedies() -> tuple[Remedy, ...]:
-    return read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies")
+    return tuple(map(Remedy.model_validate, read_data(BUILT_IN_REMEDIES)["remedies"]))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fl_assets.infra.rule_files import MAX_BYTES, RuleFileError, read_record, read_rules
-from fl_assets.patterns.classes import load_failure_classes
+from fl_assets.patterns import classes
+from fl_assets.patterns.classes import ClassRule, load_failure_classes
 from fl_assets.patterns.grouping import load_corrections
 from fl_assets.playbooks.facts import FORMULAS
 from fl_assets.playbooks.remedies import BUILT_IN_REMEDIES, TEXT_FIELDS, Conditions, Remedy, load_remedies
@@ -52,8 +53,14 @@ def test_a_rule_with_an_id_of_ours_replaces_it(rules):
     assert mixed[0].title == "Mine for {service}"
 
 
-def test_the_built_in_file_is_sound_and_its_ids_begin_with_their_class():
-    for one in read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies"):
+def test_the_built_in_files_are_read_as_files_of_users_are():
+    assert read_rules(BUILT_IN_REMEDIES, Remedy, section="remedies") == load_remedies()
+    path = Path(classes.__file__).with_name("failure_classes.yaml")
+    assert read_rules(path, ClassRule, section="failure_classes") == load_failure_classes()
+
+
+def test_ids_of_built_in_remedies_begin_with_their_class():
+    for one in load_remedies():
         assert any(one.id.startswith(name.replace("_", "-")) for name in one.when.failure_class), one.id
 
 
