@@ -105,7 +105,8 @@ class LogRecord:
     number: int = 0
 
     def __post_init__(self) -> None:
-        self.name = self.name or str(self.attributes.get("event.name") or "")
+        named = str(self.attributes.get("event.name") or "")
+        self.name = named or self.name  # which Rust's tracing fills with a line of code
         body = self.body if isinstance(self.body, str) else ""
         if _AGENTS.match(body) and (not self.name or body.endswith(f".{self.name}")):
             self.name = body

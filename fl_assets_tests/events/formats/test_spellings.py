@@ -207,6 +207,20 @@ LOGGED = {
         ),
         {"Bash": "no such file"},
     ),
+    "named by its attribute, as Rust's event name is a line of code": (
+        of_log(
+            eventName="event otel/src/events/session_telemetry.rs:785",
+            attributes=pairs(
+                {
+                    "event.name": "codex.tool_result",
+                    "tool_name": "shell",
+                    "success": "false",
+                    "output": "no make",
+                }
+            ),
+        ),
+        {"shell": "no make"},
+    ),
     "an exception of a GenAI client": (
         of_log(
             eventName="gen_ai.client.operation.exception",
