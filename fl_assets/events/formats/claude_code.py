@@ -1,7 +1,8 @@
-"""Sessions of Claude Code (`~/.claude/projects/*/*.jsonl`): tool calls, API errors and turns.
+"""Sessions of Claude Code (`~/.claude/projects/*/*.jsonl`) and Qwen Code: tool calls, API errors and turns.
 
 Source: the files themselves (versions 1 and 2); simonw/claude-code-transcripts and daaain/claude-code-log
-read the same fields.
+read the same fields. Qwen Code (QwenLM/qwen-code, `packages/core/src/services/chatRecordingService.ts`)
+writes the same lines, of which the messages are Gemini's.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span, UsersQuestion
 from fl_assets.events.formats.times import iso_ns
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
-from fl_assets.events.formats.values import as_object, kind_in_words, objects_of, present, text_of
+from fl_assets.events.formats.values import as_object, first, kind_in_words, objects_of, present, text_of
 
 _TAIL = 2000
 _NOT_SAID = ("Caveat: The messages below", "[Request interrupted by user")
@@ -32,6 +33,7 @@ class _Entry:
     when: int
     value: dict[str, Any]
     message: dict[str, Any]
+    agent: str
 
     @property
     def uuid(self) -> str:
@@ -45,9 +47,8 @@ class _Entry:
     def session(self) -> Session:
         keys = {"version": "agent_version", "gitBranch": "git_branch", "isSidechain": "is_sidechain"}
         about = present({name: self.value.get(key) for key, name in keys.items()})
-        return Session(
-            self.session_id or "unknown", "claude-code", {**about, "session.id": self.value.get("sessionId")}
-        )
+        about["session.id"] = self.value.get("sessionId")
+        return Session(self.session_id or "unknown", self.agent, about)
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
@@ -61,7 +62,7 @@ class _Entry:
 
     def made(self, span: Span) -> tuple[int, Span]:
         """Return the line and span of an entry, which a resumed session copies, with its time, as its own."""
-        return self.line, replace(span, event_id=f"claude-code:{self.when // 10**6}:{span.span_id}")
+        return self.line, replace(span, event_id=f"{self.agent}:{self.when // 10**6}:{span.span_id}")
 
 
 @dataclass(slots=True)
@@ -85,15 +86,52 @@ def _taken(line: int, value: Any, state: _State) -> Iterator[tuple[int, Span]]:
     if not isinstance(value, dict):
         raise ValueError(f"a line is a JSON {kind_in_words(value)}, must be an object")
     uuid = str(value.get("uuid") or line)
+    is_of_qwen = _is_of_qwen(value)
+    value = _as_claude_writes_it(value) if is_of_qwen else value
     # Others are summaries, snapshots of files, notices. A tuple, as the type may be unhashable.
     if value.get("type") not in ("user", "assistant") or uuid in state.seen:  # a resumed session repeats
         return
     state.seen.add(uuid)
     when, message = iso_ns(value.get("timestamp"), "timestamp"), as_object(value.get("message"))
-    if not when or not message:
-        raise ValueError(f"a line of type {value['type']} has no {'message' if when else 'timestamp'}")
-    entry = _Entry(line, when, value, message)
+    if not when or "content" not in message:
+        raise ValueError(f"a line of type {value['type']} has no {'content' if when else 'timestamp'}")
+    entry = _Entry(line, when, value, message, "qwen-code" if is_of_qwen else "claude-code")
     yield from (_assistant if value["type"] == "assistant" else _user)(entry, state)
+
+
+def _is_of_qwen(value: dict[str, Any]) -> bool:
+    return value.get("type") in ("tool_result", "system") or "parts" in as_object(value.get("message"))
+
+
+def _as_claude_writes_it(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of Qwen Code as Claude Code would write it."""
+    about = as_object(as_object(value.get("systemPayload")).get("uiEvent"))
+    if first(about, ("event.name",)) == "qwen-code.api_error":
+        text = " ".join(filter(None, (first(about, (key,)) for key in ("status_code", "error_message"))))
+        failed = {"content": text, "model": about.get("model")}
+        return {**value, "type": "assistant", "isApiErrorMessage": True, "message": failed}
+    message, outcome = as_object(value.get("message")), as_object(value.get("toolCallResult"))
+    blocks: list[dict[str, Any]] = []
+    for part in objects_of(message.get("parts")):
+        call, result = as_object(part.get("functionCall")), as_object(part.get("functionResponse"))
+        if call:
+            about = {"id": call.get("id"), "name": call.get("name"), "input": call.get("args")}
+            blocks.append({"type": "tool_use", **about})
+        elif result or outcome:
+            status, given = outcome.get("status"), result.get("response")
+            text = error_in_result(given) or failed_text(outcome.get("resultDisplay"))
+            blocks.append(
+                {
+                    "type": "tool_result",
+                    "tool_use_id": outcome.get("callId") or result.get("id"),
+                    "is_error": status in ("error", "cancelled"),
+                    "content": "[Request interrupted by user]" if status == "cancelled" else text or given,
+                }
+            )
+        elif not part.get("thought"):
+            blocks.append({"type": "text", "text": part.get("text")})
+    kind = "user" if value.get("type") == "tool_result" else value.get("type")
+    return {**value, "type": kind, "message": {"content": blocks, "model": value.get("model")}}
 
 
 def _assistant(entry: _Entry, state: _State) -> Iterator[tuple[int, Span]]:
@@ -155,7 +193,7 @@ def _call(entry: _Entry, block: dict[str, Any], end: int, status: str, error: st
 
 FORMAT = Format(
     "claude_code",
-    "Sessions of Claude Code (`~/.claude/projects`, JSONL).",
+    "Sessions of Claude Code (`~/.claude/projects`, JSONL) and Qwen Code (`~/.qwen/projects`).",
     has_all(
         json_key("sessionId"),
         json_key("type", rb'"(?:user|assistant)"'),

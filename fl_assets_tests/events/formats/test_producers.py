@@ -134,6 +134,54 @@ def test_a_session_that_is_resumed_repeats_nothing():
     assert counted("x", file_of([*CLAUDE_CODE, *CLAUDE_CODE])) == ("claude_code", *COUNTED["claude_code"])
 
 
+def test_sessions_of_qwen_code_have_the_lines_of_claude_code_and_messages_of_gemini():
+    def line(number: int, kind: str, *parts: dict, **more: object) -> dict:
+        about = {"uuid": str(number), "parentUuid": None, "sessionId": "s1", "model": "qwen3-coder"}
+        return {
+            **about,
+            "timestamp": f"2026-11-02T12:00:0{number}Z",
+            "type": kind,
+            "message": {"role": "user", "parts": [*parts]},
+            **more,
+        }
+
+    def used(name: str) -> dict:
+        return {"functionCall": {"id": name, "name": name, "args": {"path": "x"}}}
+
+    def ended(number: int, name: str, status: str, **response: str) -> dict:
+        part = {"functionResponse": {"id": f"r-{name}", "name": name, "response": response}}
+        outcome = {"callId": name, "status": status, "resultDisplay": "as shown"}
+        return line(number, "tool_result", part, toolCallResult=outcome)
+
+    failed = {"event.name": "qwen-code.api_error", "status_code": 429, "error_message": "quota exceeded"}
+    lines = [
+        line(0, "user", {"text": "read x"}),
+        line(1, "assistant", {"text": "hm", "thought": True}, used("read"), used("shell"), used("edit")),
+        ended(3, "read", "error", error="File not found: /x"),
+        ended(4, "shell", "success", output="12 passed"),
+        ended(5, "edit", "cancelled", error="[Operation Cancelled] Reason: User did not allow tool call"),
+        line(6, "system", subtype="ui_telemetry", systemPayload={"uiEvent": failed}),
+        line(7, "assistant", {"text": "It is not there."}),
+    ]
+    assert counted("x", file_of(lines)) == (
+        "claude_code",
+        4,
+        {"read": "File not found: /x", "chat": "429 quota exceeded"},
+        [("s1", "read x", "It is not there.")],
+    )
+    calls = [event["execution_trace"] for event in rows("x", file_of(lines))[1] if event["execution_trace"]]
+    found = {call["method"]: call for call in calls}
+    assert {call["service"] for call in calls} == {"qwen-code"}
+    assert found["read"]["duration_ms"] == 2000.0
+    assert found["edit"]["metadata"]["caused_by"] == "cancelled"
+
+
+def test_lines_that_only_look_like_those_of_claude_code_are_not_passed_over_in_silence():
+    entry = {"type": "user", "sessionId": "s1", "parentUuid": None, "timestamp": "2026-11-02T12:00:00Z"}
+    _, events, (refused,) = rows("x", orjson.dumps({**entry, "message": {"role": "user", "body": "hello"}}))
+    assert (events, refused.detail) == ([], "1 of 1 lines: a line of type user has no content")
+
+
 @pytest.mark.parametrize(
     ("name", "failed"), [("mcp__browser__set_viewport", True), ("Bash", False), ("Read", False)]
 )
