@@ -259,53 +259,63 @@ def _noised(kept: _Kept, shown: Collection[str], noise: _Noise) -> _Kept:
 def _by_threshold(counts: DayCounts, known: KnownNames, delta: float, noise: _Noise) -> _Kept:
     """Put noise on the numbers of all rows, and keep those that reach their threshold."""
     least = Thresholds.of(noise.epsilon, delta)
-    errors = dict.fromkeys(known.failures, 0)
-    errors |= {
-        (row["service"], row["method"], row["error"]): row["failures"]
-        for row in counts.failures
-        if row["failures"]
+    failures = _failures_above(least, counts, known, noise)
+    calls = _calls_above(least, counts, known, noise, failures)
+    return _Kept(failures, calls, _talk_above(least, counts, known, noise), _NOTHING)
+
+
+def _failures_above(
+    least: Thresholds, counts: DayCounts, known: KnownNames, noise: _Noise
+) -> list[dict[str, Any]]:
+    names = ("service", "method", "error")
+    counted = dict.fromkeys(known.failures, 0)
+    counted |= {
+        tuple(row[name] for name in names): row["failures"] for row in counts.failures if row["failures"]
     }
     candidates = [
-        {
-            "service": service,
-            "method": method,
-            "error": error,
-            "has_text": not is_stand_in(error, service, method),
-            "failures": failed,
-        }
-        for (service, method, error), failed in errors.items()
+        dict(zip(names, key, strict=True))
+        | {"has_text": not is_stand_in(key[2], key[0], key[1]), "failures": failed}
+        for key, failed in counted.items()
     ]
-    failures = [
-        row
-        for row in noise.failures(_in_order(filter(_may_be_named, candidates)))
-        if row["failures"]
-        >= (
-            least.known_failure
-            if (row["service"], row["method"], row["error"]) in known.failures
-            else least.new_failure
-        )
-    ]
+
+    def threshold(row: Mapping[str, Any]) -> int:
+        is_known = tuple(row[name] for name in names) in known.failures
+        return least.known_failure if is_known else least.new_failure
+
+    noised = noise.failures(_in_order(filter(_may_be_named, candidates)))
+    return [row for row in noised if row["failures"] >= threshold(row)]
+
+
+def _calls_above(
+    least: Thresholds, counts: DayCounts, known: KnownNames, noise: _Noise, failures: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Keep methods that reach their threshold, and those that have one of `failures`."""
     failing = {(row["service"], row["method"]) for row in failures}
     methods = {
         (service, method): {"service": service, "method": method, "durations": ()}
         for service, method in known.methods | failing
     }
     methods |= {(row["service"], row["method"]): dict(row) for row in counts.calls if row["calls"]}
-    calls = [
+    return [
         row
         for row in noise.calls(_in_order(row for pair, row in methods.items() if _is_plain(*pair)), failures)
         if (pair := (row["service"], row["method"])) in failing
         or row["calls"] >= (least.known_method if pair in known.methods else least.new_method)
     ]
+
+
+def _talk_above(
+    least: Thresholds, counts: DayCounts, known: KnownNames, noise: _Noise
+) -> list[dict[str, Any]]:
     heard = {row["service"] for row in counts.talk if row["sessions"]} | known.agents
-    said = {(row["service"], row["signal"]): row for row in counts.talk}
-    of_agent = {row["service"]: row["sessions"] for row in counts.talk}
+    said = {(row["service"], row["signal"]): row["affected"] for row in counts.talk}
+    sessions = {row["service"]: row["sessions"] for row in counts.talk}
     rows = [
         {
             "service": service,
             "signal": signal,
-            "sessions": of_agent.get(service, 0),
-            "affected": said.get((service, signal), {"affected": 0})["affected"],
+            "sessions": sessions.get(service, 0),
+            "affected": said.get((service, signal), 0),
         }
         for service in heard
         if _is_plain(service)
@@ -316,4 +326,4 @@ def _by_threshold(counts: DayCounts, known: KnownNames, delta: float, noise: _No
         if row["sessions"] >= (least.known_agent if row["service"] in known.agents else least.new_agent):
             is_shown = row["affected"] >= least.known_failure
             talk.append(row if is_shown else row | {"affected": 0, "turns": 0})
-    return _Kept(failures, calls, talk, _NOTHING)
+    return talk

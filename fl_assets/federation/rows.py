@@ -30,17 +30,19 @@ def rows_of(summary: Summary) -> SummaryRows:
         "first_seen": datetime.combine(summary.day, time.min),
         "last_seen": datetime.combine(summary.day, time(23, 59, 59)),
     }
-    unseen: dict[str, datetime | None] = dict.fromkeys(ends)
+    return SummaryRows(
+        [own | ends | row for row in _signatures(summary)],
+        [own | row for row in _totals(summary)],
+        [
+            own | (ends if row["sessions_affected"] else dict.fromkeys(ends)) | row
+            for row in _signals(summary)
+        ],
+    )
 
-    def timed(durations: Durations, scale: Fraction) -> list[tuple[int, int]]:
-        """Return a histogram, with the variance of its noise."""
-        variance = variance_of(scale, summary.settings.epsilon)
-        return [*durations, (NOISE_BUCKET, variance)] if variance else list(durations)
 
-    signatures = [
-        own
-        | ends
-        | {
+def _signatures(summary: Summary) -> list[dict[str, Any]]:
+    return [
+        {
             "service": one.service,
             "method": one.method,
             "message_id": hashlib.md5(one.error.encode(), usedforsecurity=False).hexdigest()[:16],
@@ -50,52 +52,52 @@ def rows_of(summary: Summary) -> SummaryRows:
             "sessions": one.sessions,
             "exemplar_trace_ids": [],
             "incidents": None if one.people is None else _incidents(summary.node_id, one.people),
-            "latency_histogram": timed(one.durations, OF_ONE) if one.durations else [],
+            "latency_histogram": _timed(summary, one.durations, OF_ONE) if one.durations else [],
         }
         for one in summary.failures
     ]
+
+
+def _totals(summary: Summary) -> list[dict[str, Any]]:
     totals = [
-        own
-        | {
+        {
             "service": one.service,
             "method": one.method,
             "calls": one.calls,
             "failures": one.failures,
             "sessions": one.sessions,
-            "latency_histogram": timed(one.durations, OF_CALLS),
+            "latency_histogram": _timed(summary, one.durations, OF_CALLS),
         }
         for one in summary.calls
     ]
-    if summary.unnamed.calls:
+    unnamed = summary.unnamed
+    if unnamed.calls:
         known = sum(one.failures for one in summary.calls) - sum(one.failures for one in summary.failures)
-        failed = min(max(0, summary.unnamed.failures - known), summary.unnamed.calls)
         totals.append(
-            own
-            | {
+            {
                 "service": OTHER,
                 "method": OTHER,
-                "calls": summary.unnamed.calls,
-                "failures": failed,
+                "calls": unnamed.calls,
+                "failures": min(max(0, unnamed.failures - known), unnamed.calls),
                 "sessions": 0,
                 "latency_histogram": [],
             }
         )
+    return totals
 
-    def talk(service: str, signal: str, affected: int, sessions: int, turns: int) -> dict[str, Any]:
-        seen = ends if affected else unseen
-        counted = {
-            "service": service,
-            "signal": signal,
-            "sessions_affected": affected,
-            "sessions": sessions,
-            "turns": turns,
-        }
-        return own | seen | counted | {"exemplar_session_ids": []}
 
-    signals = [talk(one.service, one.signal, one.affected, one.sessions, one.turns) for one in summary.talk]
+def _signals(summary: Summary) -> list[dict[str, Any]]:
+    counted = [(one.service, one.signal, one.affected, one.sessions, one.turns, []) for one in summary.talk]
     if summary.unnamed.sessions:
-        signals += [talk(OTHER, signal, 0, summary.unnamed.sessions, 0) for signal in SIGNALS]
-    return SummaryRows(signatures, totals, signals)
+        counted += [(OTHER, signal, 0, summary.unnamed.sessions, 0, []) for signal in SIGNALS]
+    names = ("service", "signal", "sessions_affected", "sessions", "turns", "exemplar_session_ids")
+    return [dict(zip(names, row, strict=True)) for row in counted]
+
+
+def _timed(summary: Summary, durations: Durations, scale: Fraction) -> list[tuple[int, int]]:
+    """Return a histogram, with the variance of its noise."""
+    variance = variance_of(scale, summary.settings.epsilon)
+    return [*durations, (NOISE_BUCKET, variance)] if variance else list(durations)
 
 
 def _incidents(node_id: str, people: int) -> list[str]:
