@@ -268,52 +268,29 @@ class Stager:
         # Of each text, the place of its redacted form, or -1
         all_at = np.append(places, -1)[pc.fill_null(encoded.indices, len(items)).to_numpy()]
         *texts_at, entries_at = np.split(all_at, np.cumsum([len(text) for text in texts]))
-        suspect = texts_at[-1] >= 0
         counts = []
         for name, text, at in zip(TEXTS, texts, texts_at, strict=False):
             if (at >= 0).any():
-                events = events.set_column(
-                    events.column_names.index(name),
-                    name,
-                    pc.replace_with_mask(text, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0]))),
-                )
+                events = _with_column(events, name, _replaced(text, at, redacted))
                 counts.append(_named(masked, at))
+        suspect = texts_at[-1] >= 0
         if (entries_at >= 0).any():
             offsets = keys.offsets.to_numpy() - keys.offsets[0].as_py()
-            rows = np.repeat(np.arange(len(keys)), np.diff(offsets))  # of each entry
-            changed = np.zeros(len(keys), dtype=bool)
-            changed[rows[entries_at >= 0]] = True
             counts.append(
                 pc.binary_join(
                     pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _named(masked, entries_at)), ""
                 )
             )
-            among = changed[rows]  # entries of changed rows
-            at = entries_at[among]
-            before = entries.filter(pa.array(among))
-            after = pc.replace_with_mask(before, pa.array(at >= 0), redacted.take(pa.array(at[at >= 0])))
-            # A masked key might repeat another: such a row is redacted value by value.
-            keys_before, keys_after = (
-                pc.replace_substring_regex(one.filter(pa.array(at >= 0)), f"(?s){KEY_SEPARATOR}.*", "")
-                for one in (before, after)
+            metadata, repeats = _redacted_metadata(
+                events["metadata"].combine_chunks(),
+                np.diff(offsets),
+                entries,
+                values.flatten().is_null(),
+                entries_at,
+                redacted,
             )
-            suspect[
-                rows[among][at >= 0][pc.not_equal(keys_before, keys_after).to_numpy(zero_copy_only=False)]
-            ] = True
-            written = _json_entries(after, values.flatten().is_null().filter(pa.array(among)))
-            ends = np.append(0, np.cumsum(np.diff(offsets)[changed]))
-            objects = pc.binary_join_element_wise(
-                "{",
-                pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), written), ","),
-                "}",
-                "",
-            )
-            place = events.column_names.index("metadata")
-            events = events.set_column(
-                place,
-                "metadata",
-                pc.replace_with_mask(events["metadata"].combine_chunks(), pa.array(changed), objects),
-            )
+            events = _with_column(events, "metadata", metadata)
+            suspect |= repeats
         total = pc.binary_join_element_wise(*counts, "") if counts else pa.nulls(len(events), pa.string())
         suspect = pc.or_(events["is_suspect"], pa.array(suspect))
         return (
@@ -367,6 +344,58 @@ def lines_of(file_no: int, rows: list[tuple[int, bytes]]) -> pa.RecordBatch:
 def _named(masked: pa.Array, places: np.ndarray) -> pa.Array:
     """Return the counts at each place, '' for -1."""
     return pc.fill_null(masked.take(pa.array(places, mask=places < 0)), "")
+
+
+def _with_column(events: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return events.set_column(events.column_names.index(name), name, column)
+
+
+def _replaced(texts: pa.Array, places: np.ndarray, redacted: pa.Array) -> pa.Array:
+    """Return texts with the redacted one at each place that is not -1."""
+    is_changed = places >= 0
+    return pc.replace_with_mask(texts, pa.array(is_changed), redacted.take(pa.array(places[is_changed])))
+
+
+def _redacted_metadata(
+    metadata: pa.Array,
+    sizes: np.ndarray,
+    entries: pa.Array,
+    is_null: pa.Array,
+    places: np.ndarray,
+    redacted: pa.Array,
+) -> tuple[pa.Array, np.ndarray]:
+    """Write the metadata of rows with a masked entry anew.
+
+    Args:
+        metadata: (rows,) JSON objects.
+        sizes: (rows,) entries of each row.
+        entries: (entries,) key, KEY_SEPARATOR and value, row by row.
+        is_null: (entries,) whether the value is null.
+        places: (entries,) of the redacted form among `redacted`, or -1.
+        redacted: what entries became.
+
+    Returns:
+        The metadata, and of which rows a key was masked, (rows,) bool: it might repeat another, so such a row
+        is redacted value by value.
+    """
+    rows = np.repeat(np.arange(len(sizes)), sizes)  # of each entry
+    changed, repeats = np.zeros(len(sizes), dtype=bool), np.zeros(len(sizes), dtype=bool)
+    changed[rows[places >= 0]] = True
+    among = changed[rows]  # entries of changed rows
+    at = places[among]
+    before = entries.filter(pa.array(among))
+    after = _replaced(before, at, redacted)
+    keys_before, keys_after = (
+        pc.replace_substring_regex(one.filter(pa.array(at >= 0)), f"(?s){KEY_SEPARATOR}.*", "")
+        for one in (before, after)
+    )
+    has_key_masked = pc.not_equal(keys_before, keys_after).to_numpy(zero_copy_only=False)
+    repeats[rows[among][at >= 0][has_key_masked]] = True
+    written = _json_entries(after, is_null.filter(pa.array(among)))
+    ends = pa.array(np.append(0, np.cumsum(sizes[changed])), pa.int32())
+    joined = pc.binary_join(pa.ListArray.from_arrays(ends, written), ",")
+    objects = pc.binary_join_element_wise("{", joined, "}", "")
+    return pc.replace_with_mask(metadata, pa.array(changed), objects), repeats
 
 
 def _json_entries(entries: pa.Array, is_null: pa.Array) -> pa.Array:
