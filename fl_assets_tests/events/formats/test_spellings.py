@@ -1,5 +1,6 @@
 """The same spans in every spelling that writers are known to use are the same calls."""
 
+import json
 import re
 
 import orjson
@@ -133,7 +134,11 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("span", [PRINTED, WHOLE])
+NEWER = {**WHOLE, "resource": {"_rawAttributes": [*map(list, RESOURCE.items())]}}
+"""As version 2 has it."""
+
+
+@pytest.mark.parametrize("span", [PRINTED, WHOLE, NEWER])
 def test_spans_of_the_javascript_sdk_are_read(span):
     name, (event,), refused = rows("x", orjson.dumps(span))
     call = event["execution_trace"]
@@ -141,6 +146,82 @@ def test_spans_of_the_javascript_sdk_are_read(span):
     assert (event["event_id"], call["service"], call["method"]) == (f"{TRACE}:{TOOL}", "billing", "refund")
     assert (call["duration_ms"], call["error"]) == (412.0, "order already refunded")
     assert (call["metadata"]["node_id"], call["metadata"]["parent_span_id"]) == ("node-7", "00000000000000a1")
+
+
+@pytest.mark.parametrize("resource", [{"attributes": RESOURCE}, NEWER["resource"]])
+@pytest.mark.parametrize("hidden", ["_", ""])
+def test_log_records_of_the_javascript_sdk_are_read(resource, hidden):
+    def record(severity: int, **values: object) -> dict:
+        times = {"hrTime": [NANO // 10**9, 5], "hrTimeObserved": [NANO // 10**9, 6]}
+        about = {f"{hidden}body": "as said", f"{hidden}severityNumber": severity}
+        scope = {"instrumentationScope": {"name": "gemini-cli"}, "resource": resource}
+        return {**times, **scope, "attributes": values, **about}
+
+    tool = {"event.name": "gemini_cli.tool_call", "function_name": "shell", "duration_ms": 40}
+    file = [
+        record(9, **tool, success=False, error="exit code 4"),
+        record(17),
+        {"resource": {}, "scopeMetrics": [{"metrics": []}]},
+    ]
+    content = b"\n".join(orjson.dumps(value, option=orjson.OPT_INDENT_2) for value in file)
+    name, events, (refused,) = rows("x", content)
+    calls = {event["execution_trace"]["method"]: event["execution_trace"] for event in events}
+    assert (name, refused.detail) == ("otel_js", "1 record is no call, turn or error: 1 metrics")
+    assert {method: call["error"] for method, call in calls.items()} == {
+        "shell": "exit code 4",
+        "gemini-cli": "as said",
+    }
+    assert (calls["shell"]["duration_ms"], calls["shell"]["service"]) == (40.0, "billing")
+
+
+def of_go(values: dict) -> list[dict]:
+    types = {str: "STRING", int: "INT64", bool: "BOOL"}
+    return [
+        {"Key": key, "Value": {"Type": types[type(value)], "Value": value}} for key, value in values.items()
+    ]
+
+
+@pytest.mark.parametrize("scope", ["InstrumentationScope", "InstrumentationLibrary"])
+@pytest.mark.parametrize("has_events", [True, False])
+def test_spans_that_the_go_sdk_prints_are_read(scope, has_events):
+    def span(span_id: str, parent: str, end: str, **more: object) -> dict:
+        context = {"TraceID": TRACE, "SpanID": span_id, "TraceFlags": "01", "TraceState": "", "Remote": False}
+        return {
+            "Name": "execute_tool refund",
+            "SpanContext": context,
+            "Parent": {**context, "SpanID": parent, "TraceID": TRACE if parent.strip("0") else "0" * 32},
+            "SpanKind": 1,
+            "StartTime": "2026-11-02T13:00:00.000000001+01:00",
+            "EndTime": end,
+            "Attributes": of_go(ATTRIBUTES),
+            "Events": None,
+            "Links": None,
+            "Status": {"Code": "Unset", "Description": ""},
+            "Resource": of_go(RESOURCE),
+            scope: {"Name": "lib", "Version": "", "SchemaURL": ""},
+            **more,
+        }
+
+    raised = of_go({"exception.type": "*net.OpError", "exception.message": "connection refused"})
+    event = {"Name": "exception", "Attributes": raised, "Time": "2026-11-02T13:00:00.412+01:00"}
+    failed = {"Status": {"Code": "Error", "Description": "connection refused"}}
+    failed |= {"Events": [event]} if has_events else {}
+    content = b"".join(
+        json.dumps(one, indent="\t").encode() + b"\n"
+        for one in (
+            span(TOOL, "00000000000000a1", "2026-11-02T13:00:00.412+01:00", **failed),
+            span("00000000000000a1", "0" * 16, "0001-01-01T00:00:00Z"),
+        )
+    )
+    name, events, refused = rows("x", content)
+    found = {event["event_id"]: event["execution_trace"] for event in events}
+    call, unfinished = found[f"{TRACE}:{TOOL}"], found[f"{TRACE}:00000000000000a1"]
+    assert (name, refused) == ("otel_go", [])
+    assert (call["service"], call["method"], round(call["duration_ms"])) == ("billing", "refund", 412)
+    words = "*net.OpError: connection refused" if has_events else "connection refused"
+    assert (call["error"], call["metadata"]["parent_span_id"]) == (words, "00000000000000a1")
+    assert (call["metadata"]["node_id"], call["metadata"]["tries"]) == ("node-7", "2")
+    assert unfinished["metadata"]["caused_by"] == "unfinished"
 
 
 @pytest.mark.parametrize("indent", [True, False])
