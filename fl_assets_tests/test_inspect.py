@@ -106,6 +106,18 @@ def test_inspect_offers_a_mapping_for_json_lines_of_ones_own_which_then_reads_th
     assert (file["format"], file["events"], file["unread"]) == ("my_logs", 2, None)
 
 
+def test_inspect_offers_a_mapping_for_a_table_of_ones_own_which_then_reads_it(at_home, tmp_path, monkeypatch):
+    table = b"at;tool;took;fine\n2026-11-01T10:00:00Z;search;12;true\n2026-11-01T10:00:01Z;pay;9;false\n"
+    (at_home / "a.csv").write_bytes(table)
+    shown = run("inspect", str(at_home)).stdout
+    said = " ".join(shown.split())
+    assert "CSV, but none of the tables known here (keys: at, fine, took, tool); if it is a log of" in said
+    (tmp_path / "mapping.yaml").write_text(shown[shown.index("mappings:") :])
+    monkeypatch.setenv("FEDERATED_LEARNING_MAPPING_PATH", str(tmp_path / "mapping.yaml"))
+    (file,) = json.loads(run("inspect", str(at_home), "--json").stdout)["files"]
+    assert (file["format"], file["events"], file["unread"]) == ("my_logs", 2, None)
+
+
 def test_a_config_file_gets_no_mapping_and_a_field_without_a_name_that_is_known_is_left_to_the_person(
     at_home,
 ):

@@ -18,6 +18,7 @@ from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.engine import DuckDBEngine
 from fl_assets.events.formats import HEAD_BYTES
 from fl_assets.events.outcome import IngestReport, Unread
+from fl_assets.events.unpack import BadPackingError, blocks, coding_of
 from fl_assets.events.unread import MAPPED
 
 _BY_FILE = """
@@ -54,7 +55,7 @@ class Inspection:
     """Events by day."""
     report: IngestReport
     own_record: dict[str, Any] | None = None
-    """The first object of the first file of JSON of no known format, which a mapping could make readable."""
+    """The first object, or row, of the first file of no known format, which a mapping could make readable."""
 
 
 def inspect(
@@ -104,12 +105,15 @@ def inspect(
 
 def _own_record(root: Path, files: list[InspectedFile]) -> dict[str, Any] | None:
     """Return the first object of the first file whose refusal says to name its fields in a mapping."""
+    head = b""
     for one in files:
         if one.unread is None or not one.unread.is_whole or MAPPED not in one.unread.fix + one.unread.detail:
             continue
-        with (root / one.path).open("rb") as file:
-            lines = file.read(HEAD_BYTES).splitlines()
-        for line in lines:
+        with (root / one.path).open("rb") as file, suppress(BadPackingError):
+            coding = coding_of(file.read(4096))
+            file.seek(0)
+            head = next(blocks(file, coding, one.unread.size), b"")[:HEAD_BYTES]
+        for line in head.splitlines():
             with suppress(orjson.JSONDecodeError):
                 if isinstance(value := orjson.loads(line), dict):
                     return value

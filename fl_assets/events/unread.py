@@ -3,6 +3,7 @@
 What does not go here: formats that are read (`formats/`), storing what was refused (`quarantine.py`).
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -153,7 +154,8 @@ def _table(kind: str, head: bytes) -> Foreign | None:
         return None
     if not isinstance(row, dict):
         return Foreign(f"{what} without a row that could be read", "send the file again")
-    return Foreign(f"{what}, but none of the tables known here{_named(row)}", _DOCS)
+    mapped = "" if kind == "otlp_protobuf" else f"{MAPPED}; "
+    return Foreign(f"{what}, but none of the tables known here{_named(row)}", f"{mapped}{_DOCS}")
 
 
 def _named(value: Any) -> str:
@@ -173,9 +175,8 @@ def _text(name: str, text: str) -> Foreign:
         return _json(stripped, lines)
     for separator, what in ((",", "CSV"), ("\t", "CSV with tabs"), (";", "CSV with semicolons")):
         counts = [line.count(separator) for line in lines[:2]]
-        if name.endswith((".csv", ".tsv")) or (
-            len(counts) == 2 and counts[0] >= 2 and counts[0] == counts[1]
-        ):
+        is_like_it = len(counts) == 2 and counts[0] >= 2 and counts[0] == counts[1]
+        if name.endswith((".csv", ".tsv")) or (is_like_it and not _LOG_LINE.match(lines[0])):
             return Foreign("CSV" if name.endswith(".csv") else what, "export JSON or JSONL instead")
     if stripped.startswith("<"):
         return Foreign("XML or HTML", f"export JSON or JSONL instead: {_DOCS}")
@@ -191,7 +192,10 @@ def _json(text: str, lines: list[str]) -> Foreign:
     found = [_value(line) for line in lines]
     objects = [one for one in found if isinstance(one, dict)]
     is_lines = value is None and len(lines) > 1 and 2 * len(objects) >= len(lines)
-    if value is None:
+    first = None if value is not None or is_lines else _first_of_several(text)
+    if first is not None:
+        value = first
+    elif value is None:
         value = objects[0] if is_lines else found[0]
     if value is None and _PRINTED_BY_NODE.match(text):
         fix = "write them with JSON.stringify, or send OTLP to a Collector"
@@ -204,13 +208,22 @@ def _json(text: str, lines: list[str]) -> Foreign:
     if len(text) < 60_000 and len(lines) < _LINES_LOOKED_AT and found[-1] is None:
         broken.append(len(lines))
     which = f"; line {broken[0]} is broken JSON" if is_lines and broken else ""
-    kind = "JSON lines" if is_lines else "JSON"
+    kind = "JSON lines" if is_lines else "JSON documents" if first is not None else "JSON"
     is_by_line = is_lines or len(lines) == 1
     mapped = f"{MAPPED}; " if is_by_line and isinstance(value, dict) else ""
     return Foreign(
         f"{kind}, but none of the formats known here{_named(value)}{which}",
         f"{mapped}{_DOCS}; or move it out of the folder",
     )
+
+
+def _first_of_several(text: str) -> Any:
+    """Return the first of documents one after another; None if another does not follow it."""
+    try:
+        value, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if text[end:].lstrip()[:1] in ("{", "[") else None
 
 
 def _value(text: str) -> Any:

@@ -45,12 +45,18 @@ FOREIGN = {
     "config.json": (b'{\n "model": "x",\n "tools": []\n}\n', "JSON, but none of the formats known here"),
     "lines.jsonl": (b'{"a": 1}\n{"a": 2}\n', "JSON lines, but none"),
     "broken.json": (b'{"a": 1\n"b": 2\n', "broken JSON"),
+    "pretty.log": (
+        b'{\n\t"a": 1\n}\n{\n\t"a": 2\n}\n',
+        "JSON documents, but none of the formats known here (keys: a)",
+    ),
+    "firehose": (b'{"b": 1}{"b": 2}', "JSON documents, but none of the formats known here (keys: b)"),
     "export.csv": (b"id,name,level\n1,a,ERROR\n", "CSV"),
     "export.txt": (
         b"id\tname\tlevel\n1\ta\tERROR\n",
         "CSV, but none of the tables known here (keys: id, level, name)",
     ),
     "app.log": (b"2026-11-01 10:00:00 INFO start\n2026-11-01 10:00:01 ERROR boom\n", "application log"),
+    "mcp.log": (b'2026-11-01T10:00:00.000Z [fs] [info] {"a":1,"b":2,"c":3}\n' * 4, "application log"),
     "json.log": (b"[2026-11-01 10:00:00] INFO start\n[2026-11-01 10:00:01] ERROR x\n", "application log"),
     "a.zip": (zipped(), "zip"),
     "a.tar": (tarred(), "tar"),
