@@ -57,7 +57,7 @@ def pattern(**given: Any) -> dict[str, Any]:
         "p50_ms": 120.0,
         "p95_ms": 900.0,
         "p99_ms": 2100.0,
-        "is_p99_bound": False,
+        "is_p99_estimated": False,
         "failure_p50_ms": 5000.0,
         "peak_calls_per_node": 4000,
         "exemplar_trace_ids": ["t1"],

@@ -69,8 +69,8 @@ class Facts:
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
-    is_p99_bound: bool
-    """Whether `p99_ms` is a bound above it, so that `latency_ratio` is one below."""
+    is_p99_estimated: bool
+    """Whether noise of summaries hides it, so that `p99_ms` is an estimate, and `latency_ratio`, too."""
     failure_p50_ms: float | None
     peak_calls_per_node: int
     suspects: tuple[str, ...]
@@ -135,7 +135,7 @@ class Facts:
             **fields,
             pattern_id=str(row["pattern_id"]),
             is_significant=bool(number("is_significant")),
-            is_p99_bound=bool(number("is_p99_bound")),
+            is_p99_estimated=bool(number("is_p99_estimated")),
             family_id=str(row.get("family_id") or row["pattern_id"]),
             patterns=names("patterns") or (str(row["pattern_id"]),),
             rule_id=str(row.get("rule_id") or ""),

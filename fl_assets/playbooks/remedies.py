@@ -105,7 +105,7 @@ class Conditions(Record):
             and (not self.rule or facts.rule_id in self.rule)
             and (not self.says or compiled(self.says).search(facts.words) is not None)
             and all(bounds is None or bounds.holds(value) for bounds, value in ranges)
-            and not (facts.is_p99_bound and self.latency_ratio and self.latency_ratio.max is not None)
+            and not (facts.is_p99_estimated and self.latency_ratio and self.latency_ratio.max is not None)
             and self.agent in (None, facts.is_agent)
             and self.dependency in (None, bool(safe_name(facts.dependency, "")))
             and _matches(self.services, facts.services)

@@ -70,7 +70,7 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "window_days": f"{facts.window_days:,}",
         "p50_ms": milliseconds(facts.p50_ms),
         "p95_ms": milliseconds(facts.p95_ms),
-        "p99_ms": milliseconds(facts.p99_ms),
+        "p99_ms": "about " * facts.is_p99_estimated + milliseconds(facts.p99_ms),
         "failure_p50_ms": milliseconds(facts.failure_p50_ms),
         "arguments": _arguments(facts),
         "lookup": _with(_lookup(facts), "the tool that reads it"),

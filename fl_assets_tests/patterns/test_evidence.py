@@ -140,7 +140,7 @@ def test_with_noise_durations_of_all_known_days_count_and_without_those_of_the_w
     assert np.isnan(told(3_000)["p50_ms"])
     assert 1.1**34 < told(500)["p50_ms"] < 1.1**51, "of one day alone it would be unknown"
     assert told(10)["p99_ms"] > told(10)["p95_ms"]
-    assert [told(variance)["is_p99_bound"] for variance in (0, 10, 3_000)] == [False, True, False]
+    assert [told(variance)["is_p99_estimated"] for variance in (0, 10, 3_000)] == [False, True, False]
 
 
 def counts(*frames, day=DAY):
