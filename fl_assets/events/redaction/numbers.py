@@ -86,6 +86,21 @@ GERMAN_NUMBERED = (
     "(?:bestell|auftrags|kunden|rechnungs|vorgangs|artikel|serien|sendungs|vertrags|mitglieds|beleg)"
     "-?(?:nummer|nr)"
 )
+_THINGS = any_case(
+    "(?:ordine|fattura|pratica|protocollo|pedido|protocolo|fatura|factura|expediente|incidencia|commande|facture"
+    "|dossier|réclamation|bestelling|bestelnummer|klantnummer|factuur|factuurnummer|zaaknummer|meldingsnummer"
+    "|zamówieni(?:e|a)|zgłoszeni(?:e|a)|faktura|faktury|sprawa|sprawy|objednávka|sipariş|başvuru|kayıt|talep"
+    "|vorgang|auftrag|rechnung|bestellung|vertrag|aktenzeichen|steuernummer|steuer-?id|complaint|receipt|folio"
+    "|tracking|parcel|policy|claim|beställning|ärende|ordre|tilaus|заказ|заявка|договор|счёт|счет)"
+)
+_NO_OF = any_case("(?:no|nr|n|num|number|numero|número|numéro|nummer|numarası|номер)")
+_THINGS_UNCASED = "单号?|單號?|编号?|編號?|(?:受付|注文|管理|お客様|問い合わせ)番号?|(?:주문|접수)번호?"
+"""Their last sign may be gone: a letter without blanks before a number does not belong to it (`views.py`)."""
+NUMBERED_ABROAD = (
+    f"(?:(?:^|[^A-Za-z]){_THINGS}(?:[ -]?{_NO_OF}|[ ]?[Nn]?[°º№])?[.]?|{_THINGS_UNCASED})"
+    "[\"']?[ :：=#]{0,3}[\"']?$"
+)
+"""Words, in a dozen languages, right behind which a number is one of a thing."""
 NUMBERED = any_case(
     "(?:order|orders|ref|reference|invoice|part|sku|ticket|item|serial|model|isbn|tracking|case|build|version"
     "|id|no|nr|number|po|lot|batch|code|account|job|run|task|doc|rev|issue|suite|apt|unit|room|box"
@@ -108,6 +123,7 @@ _BEFORE_CARD = f"[0-9_]-|%B|{EDGE}.]|[^0-9][.]"
 _NO_CARD = (
     Unless(before="^(?:[0-9_]-|<[A-Z]).*"),
     f".*[ \u00a0].*[0-9][{DASH}._+]|.*[{DASH}._+].*[0-9][ \u00a0]",  # separators that differ
+    "[0-9]{7,}[^0-9]|.*[^0-9][0-9]{7}",  # columns of a table
 )
 _MAC_WORD = f"(?:^|[^A-Za-z]){any_case('(?:(?:hw|mac)[_ -]?addr(?:ess)?|mac)')}"
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -199,10 +215,20 @@ RULES = (
             "00000010: 4539 1488 0343 6467 0a0b 0c0d",
             "read 4539148803436467 bytes",
             "4539 1488-0343 6467",
+            "sda1 40128888 88881881 used",
         ),
         need=_CARD_NETWORKS,
         unless=_NO_CARD,
         alone=True,
+        check=luhn_holds,
+    ),
+    Rule(  # with a number of four digits before it, which may be the first of its groups as well
+        "CARD",
+        f"((?:^|[^0-9A-Za-z.,_ {DASH}] ?|[A-Za-z:#] ){_FOUR} )({_CARD_FORMS})((?:[ .{DASH}]?{TAIL})*)",
+        examples=("till 0042 ‹4539148803436467›", "terminal 7731 ‹4111 1111 1111 1111›, approved"),
+        stays=("1111 4111 1111 1111 1111 2222", "row 7731 4111 1111 1111 1112"),
+        need=_CARD_NETWORKS,
+        unless=(*_NO_CARD[1:], Unless(after="[^ ]| [0-9]")),
         check=luhn_holds,
     ),
     Rule(

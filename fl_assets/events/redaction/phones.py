@@ -1,7 +1,14 @@
 """Telephone numbers: by calling code, by national form, by the word before them."""
 
 from fl_assets.events.redaction.blocks import ASSIGN, QUOTE
-from fl_assets.events.redaction.numbers import IS_NUMBERED, NOT_TAILED, NUMBERED_EDGE, UNIT
+from fl_assets.events.redaction.numbers import (
+    IS_NUMBERED,
+    NOT_TAILED,
+    NUMBERED,
+    NUMBERED_ABROAD,
+    NUMBERED_EDGE,
+    UNIT,
+)
 from fl_assets.events.redaction.rule import DASH, EDGE, TAIL, WORD, Rule, Unless, any_case
 
 _EXTENSION_WORD = f"(?:{any_case('(?:extension|extn|ext|durchwahl|poste)')}[.:=]{{0,2}}|[xX#])"
@@ -44,13 +51,16 @@ _CALL_WORD = any_case(
     "|appel(?:le|ez|er)(?:-moi|-nous)?|chiam(?:a|i|ate|are)(?:mi|ci)?|ligue"
     "|(?:mi|meu|min|mitt|mijn|meine?|il mio|mon|mój|мой|мое|моё) "
     "(?:numero|número|numéro|numer|nummer|номер|celular|móvil|cellulare|portable|handynummer)"
+    "|contáct(?:e|a)(?:nos|me)|escríb(?:e|a)(?:nos|me)|localizarme|bereikbaar|bereiken|terugbellen|terug"
+    "|meu (?:contato|zap|whats)"
+    "|(?:mera|meri|apka|aapka|uska|unka|iska|hamara) (?:mobile |phone )?(?:number|no)|mijn 06(?:-nummer)?"
     "|zadzwoń|dzwoń|zavolejte|позвони(?:те)?|звоните)"
 )
 _CALL_GAP_WORDS = any_case(
     "me|us|him|her|them|back|now|at|on|to|the|this|number|is|today|via|my|our|your|office|desk|home|cell"
     "|mobile|line|directly|was|or|please|for help|mij|ons|op|mig|oss|på|mich|uns|an|bitte|unter"
     "|al|a|au|nous|moi|il|o|para|pro|es|est|ist|è|é|är|er|to|по|на|мне|нам|numero|número|numéro|numer|nummer|номер|номеру"
-    "|телефону|aan|naar"
+    "|телефону|aan|naar|en|el|hai"
 )
 _CALL_GAP = f"(?:[ ](?:{_CALL_GAP_WORDS})){{0,4}}[:,]?[ ]"
 _NOT_COUNTED = f"((?:[.{DASH}]?{TAIL})*(?:[ ]{UNIT})?)"
@@ -63,11 +73,14 @@ _NATIONAL = "|".join(
     (
         _FRENCH,
         f"0[1-9][0-9]{{1,3}}[ {DASH}][0-9]{{3,4}}[ {DASH}][0-9]{{3,4}}",
-        f"0[1-9][0-9]{{2,3}}[ /{DASH}][0-9]{{6,8}}",
+        f"0[1-9][0-9]{{1,3}}[ /{DASH}][0-9]{{6,8}}",
+        "0[1-9][0-9]{1,3}-[0-9]{2,3}(?: [0-9]{2}){2}",
+        "0[1-9][0-9]{2}[ -][0-9]{3} [0-9]{2} [0-9]{2}",
         f"0[1-9][0-9]{{1,4}} ?/ ?[0-9]{{3,5}}[ {DASH}][0-9]{{2,4}}(?:[ {DASH}][0-9]{{2,4}})?",
         f"0[1-9][0-9]{{1,4}} ?/ ?[0-9]{{2}}[ {DASH}][0-9]{{2}}[ {DASH}][0-9]{{2,3}}",
         "06[ -][1-9][0-9]{7}",
         f"[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {DASH}]?[0-9]{{3,5}}",
+        f"[(]0[1-9][0-9]{{1,3}}[)][ ]?[0-9]{{2,3}}(?:[ {DASH}][0-9]{{2}}){{2}}",
         f"[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {DASH}][0-9]{{4}}",
     )
 )
@@ -99,6 +112,16 @@ _OF_AN_OFFICE = any_case(
     "|zentrale)"
     "(?: is| ist| è| es| é| est| jest|:)[ ]"
 )
+_SERVICE = any_case(
+    "(?:kunden(?:dienst|service)|klanten(?:service|dienst)|kunde?(?:tjänst|service)|asiakaspalvelu"
+    "|help ?(?:desk|line)|(?:customer|support|service|info) ?(?:care|line|centre|center)|toll[- ]free"
+    "|infolin(?:ia|e|ea)|servicio (?:técnico|al cliente)|atención al cliente|servizio clienti|numero verde"
+    "|assistência(?: técnica)?|services? clients?|numéro vert|biuro obsługi(?: klienta)?|müşteri hizmetleri"
+    "|(?:danışma|destek) hattı|çağrı merkezi|sekretariat|auskunft|rückfragen|linha de apoio"
+    "|zákaznická linka|vevőszolgálat|relații cu clienții|горячая линия|notruf|notdienst|bereitschaft)"
+)
+"""Who may be called, right before the number."""
+_CALLED_AT = any_case("(?:pe|par|ko|pr) (?:call|phone|ring|message|msg|sms|whatsapp|miss ?call)")
 _NUMBER_ALONE = any_case("(?:nummer|number|numero|número|numéro|номер)")
 
 RULES = (
@@ -144,6 +167,9 @@ RULES = (
             "GET /phones/0123456789",
             "mobile data: 4177290 bytes",
             "Could you tell me where the order SO-3889700 is?",
+            "cellulare rotto, fattura n. 5964711",
+            "手机维修,单号960878229",
+            "mobiel kapot, klantnummer: 70143255",
         ),
         unless=(
             f"(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})$",
@@ -151,6 +177,7 @@ RULES = (
             Unless(before=f".?{any_case('cep')}[: ]*$", value="[0-9]{5}-[0-9]{3}$"),  # post in Brazil
             Unless(before="(?:[_ ][Ii][Dd]|[a-z]Id)[^A-Za-z]*"),
             Unless(before=f".*[^A-Za-z]{_NO_TELEPHONE}[^A-Za-z]{{1,4}}$"),
+            Unless(before=f".*{NUMBERED_ABROAD}"),
             Unless(before="(?:.*[^A-Za-z])?[Pp]hones?/"),
             Unless(before="^<PHONE>.*"),
         ),
@@ -179,6 +206,9 @@ RULES = (
             "call me at ‹555 123 45 67›",
             "rufen Sie mich an unter ‹089 123456›",
             "Dial ‹98216 65812› for support",
+            "contáctenos en el ‹603 949 275›",
+            "apka number ‹98204 82716› hai kya",
+            "te bereiken op ‹010 241 17 60›",
         ),
         stays=("call 12 34", "call 650055929 failed"),
         need="(?:[^0-9]*[0-9]){7}.*",
@@ -198,6 +228,9 @@ RULES = (
             "‹(020) 7946 0958›",
             "Rückfragen: ‹06221 / 48 73 19›.",
             "‹06-48271593›",
+            "Rückfragen: ‹030 4989060›",
+            "terug op ‹(024) 482 71 63›",
+            "‹0771-48 27 16›",
         ),
         stays=("invoice 0151-12345678", "Bestellnummer 0151-12345678", "03-03-26-10-11"),
         unless=(
@@ -213,6 +246,38 @@ RULES = (
         examples=("‹96 228011› office", "‹(027) 7972-805›-Office\\,", "‹50-98-28-96› fax"),
         stays=("2026 office", "20260131 office"),
         unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$"),
+    ),
+    Rule(  # as it is said in Hindi
+        "PHONE",
+        f"(^|[^0-9A-Za-z+(.{DASH}])({_ANY})([ ]{_CALLED_AT}(?:[^A-Za-z]|$))",
+        examples=("mujhe ‹9820777383› pe call karo", "usko ‹7020 482 716› par message bhejo"),
+        stays=("order 20260131 pe call karo",),
+        need="(?:[^0-9]*[0-9]){8}.*",
+        unless=(f"{_DATE}$", "[0-9]+[.][0-9]+$"),
+    ),
+    Rule(
+        "PHONE",
+        f"((?:^|[^A-Za-z]){_SERVICE}(?: [A-Z][a-zäöü]{{2,20}})?[ :.({DASH}]{{1,3}})({_ANY}){NOT_TAILED}",
+        examples=(
+            "Klantenservice ‹020-6202496›, ma-vr",
+            "Infolinia ‹801 482 716›",
+            "Bereitschaft Elektriker: ‹0341 48 27 16›",
+            "customer care ‹1800 482 7163›",
+        ),
+        stays=(
+            "helpdesk 20260131",
+            "service center 482 716",
+            "Kundenservice Ticket 4827163",
+            "Sekretariat Raum 482 7163",
+        ),
+        need="(?:[^0-9]*[0-9]){7}.*",
+        unless=(
+            f"{_DATE}$",
+            "[0-9]+[.,][0-9]+$|[0-9]+0{4}$",
+            Unless(before=f".*[^A-Za-z](?:{NUMBERED}|Raum|Zimmer|Fall)[^A-Za-z]{{1,4}}$"),
+            Unless(before=f".*{NUMBERED_ABROAD}"),
+        ),
+        alone=True,
     ),
     Rule(  # the label is on the line before
         "PHONE",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from fl_assets.events.redaction import linear
 from fl_assets.events.redaction.likelihood import NUMBERS
-from fl_assets.events.redaction.numbers import GERMAN_NUMBERED, UNIT
+from fl_assets.events.redaction.numbers import GERMAN_NUMBERED, NUMBERED_ABROAD, UNIT
 from fl_assets.events.redaction.rule import DASH, MASKED, Rule, any_case
 from fl_assets.events.redaction.word_kinds import NUMBER_SIGN, Word, words_of
 
@@ -31,7 +31,7 @@ _OTHER = any_case(
     "|isbn|counts?|total|users|batch|queue|sku|viewport|screen|quota|column|version|size|cep"
     f"|(?:tool|function|system|api|rpc)[_ -]calls?|{GERMAN_NUMBERED})"
 )
-_is_of_other = linear.searcher(f"(?:^|[^A-Za-z]){_OTHER}[.]?[\"']?[ :=#]{{1,3}}[\"']?$")
+_is_of_other = linear.searcher(f"(?:^|[^A-Za-z]){_OTHER}[.]?[\"']?[ :=#]{{1,3}}[\"']?$|{NUMBERED_ABROAD}")
 """Whether the word right before a number says of what else it is."""
 _is_counted = linear.searcher(f"^ (?:{UNIT}|(?:calls|edges|nulls|records|per) )")
 _LABEL, _COUNTED = 24, 12
@@ -90,6 +90,8 @@ RULES = (
             "sms quota 1000000 per day",
             "tool_call 11 22 33 44 aborted",
             "Bestellnummer 0171-4839205-22 wurde storniert",
+            "Steuernummer 54/412/31233",
+            "電話が壊れた、受付番号 7396079",
         ),
         judge=_judge,
     ),

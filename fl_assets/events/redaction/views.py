@@ -42,6 +42,8 @@ _INLINE = (
 _BLOCK = "blockquote|br|dd|div|dl|dt|h[1-6]|hr|li|ol|p|pre|table|tbody|td|th|thead|tr|ul"
 _ATTRIBUTES = "(?:[ \t\r\n][^<>]{0,300})?/?>"
 _CJK = r"(?:\xe3[\x81-\xbf][\x80-\xbf]|[\xe4-\xe9\xeb\xec][\x80-\xbf]{2}|[\xea\xed][\x80-\xbf]{2})"
+_NUMBER_OF = r"\xe5\x8f\xb7|\xe8\x99\x9f|\xe5\x8d\x95|\xe5\x96\xae"
+"""The last sign of words for a number or a form: it says what the number is."""
 _NAMES = "value|val|data|text|content|input|arg|param|str|string"
 
 _COLOURS = "|".join(
@@ -88,7 +90,7 @@ _BARE_PARTS = {
     "space": r"(?<![0-9A-Za-z\\])\\{1,8}[nrt](?!\\)",
     "bytes": r"(?<![0-9A-Za-z_])[bB](?:'[^'\\\r\n]{1,300}'|\"[^\"\\\r\n]{1,300}\")",
     "bare": _MARKUP,
-    "neighbour": rf"{_CJK}{{1,40}}(?=[0-9A-Za-z+(/~-])",
+    "neighbour": rf"{_CJK}{{1,40}}(?<!{_NUMBER_OF})(?=[0-9A-Za-z+(/~-])",
 }
 _BARE_PARTS = {"path": _PARTS["path"], **_BARE_PARTS, **_PARTS}
 """The same without marks of emphasis, quotes that are written out, and letters that need no blank."""
