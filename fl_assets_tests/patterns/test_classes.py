@@ -524,7 +524,13 @@ CODES = {
     "bad_arguments": ["StatusCode.INVALID_ARGUMENT", "x_content_parse_exception", "ValidationException"],
     "unknown_tool": ["Method not found", "No such tool available: WebSerch"],
     "invalid_output": ["OUTPUT_PARSING_FAILURE", "finish_reason: MALFORMED_FUNCTION_CALL"],
-    "step_limit": ["error_max_turns", "MaxTurnsExceeded", "GraphRecursionError: Recursion limit of 25"],
+    "step_limit": [
+        "error_max_turns",
+        "MaxTurnsExceeded",
+        "GraphRecursionError: Recursion limit of 25",
+        "message limit of 3.0 reached",
+        "working limit of 600 reached",
+    ],
     "policy_refusal": ["ResponsibleAIPolicyViolation", "guardrail_intervened", "content_filter"],
     "code_defect": ["System.NullReferenceException", "NoMethodError", "InvalidCastException", "SIGABRT"],
 }

@@ -73,6 +73,8 @@ def _invocation(session: Session, invocation: str, events: list[dict[str, Any]])
         "input.value": asked[-1] if asked else None,
         "output.value": answered[-1][1] if answered else None,
     }
+    if asked and not answered:
+        about["turn.is_open"] = True
     times = [_ns(event) for event in events]
     return session.span(
         invocation, "invoke_agent", "invoke_agent", (min(times), max(times)), status="ok", more=about

@@ -82,7 +82,7 @@ _CONTENT = re.compile(
     r"|schema|definitions|description|instructions|events|thought"
     r"|history|input|output|result|response|request|body|text|stacktrace|system_prompt|final_result"
     r"|documents?|tools|headers?|cookies?|error|exception)(?:$|[._])"
-    r"|^(?:user|enduser|crew|process|telemetry|logfire)[._]"
+    r"|^(?:user|enduser|crew|process|telemetry|logfire)[._]|^turn\.is_open$"
 )
 _ALWAYS = re.compile(
     r"^(?:gen_ai\.(?:request\.[a-z_.]+|response\.(?:model|finish_reasons|id)|usage\.[a-z_.]+|output\.type)"

@@ -42,6 +42,8 @@ def test_a_limit_after_a_tool_error_that_was_handled_is_a_failure_of_its_own():
     [
         "UsageLimitExceeded: The next request would exceed the request_limit of 5",
         "GraphRecursionError: Recursion limit of 25 reached",
+        "message limit of 3.0 reached",
+        "working limit of 600 reached",
         "OutputGuardrailTripwireTriggered: triggered tripwire",
         "prompt is too long: 210000 tokens > 200000 maximum",
         "too many steps",

@@ -197,6 +197,20 @@ def test_a_session_of_adk_gives_tool_calls_their_errors_and_its_talk():
     ]
 
 
+def test_a_question_that_an_invocation_of_adk_left_unanswered_is_a_turn():
+    times = {"invocation_id": "i1", "timestamp": 1_793_527_200.5}
+    asked = {**times, "id": "e1", "author": "user", "content": {"parts": [{"text": "book it"}]}}
+    failed = {**times, "id": "e2", "author": "agent", "error_code": "429", "error_message": "quota exceeded"}
+    _, found, refused = rows("x", orjson.dumps({"id": "s1", "events": [asked, failed]}))
+    (turn,) = [event["conversation_log"] for event in found if event["conversation_log"]]
+    assert refused == []
+    assert (turn["user_query"], turn["system_response"], turn["metadata"]["unfinished"]) == (
+        "book it",
+        "",
+        "true",
+    )
+
+
 def test_an_output_of_openhands_gives_actions_with_the_errors_of_their_observations():
     def event(number: int, **more: object) -> dict:
         return {"id": number, "timestamp": f"2026-11-01T10:00:0{number}", "source": "agent", **more}

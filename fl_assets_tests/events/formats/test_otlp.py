@@ -526,6 +526,7 @@ def test_memory_held_for_failures_is_bounded(monkeypatch):
             "agent",
             "invoke_agent Math",
         ),
+        ("search.tool", {"traceloop.span.kind": "tool", "traceloop.entity.name": "search"}, "tool", "search"),
         ("Step 12", {"openinference.span.kind": "CHAIN"}, "chain", "Step <NUM>"),
         (
             "GET /orders/17",
