@@ -20,13 +20,21 @@ from fl_assets.patterns.classes import ClassRule, rule_of
 from fl_assets.patterns.grouping import dependencies, essence
 from fl_assets.patterns.items import Links
 from fl_assets.patterns.mining import mined, same_words
-from fl_assets.patterns.words import PLACEHOLDER, STATUS, skeleton, status_of
+from fl_assets.patterns.words import PLACEHOLDER, STATUS, skeleton, status_of, without_arguments
 
 MAX_READ_MESSAGES = 20
 """Messages of a pattern, those with most failures, that its class is read from."""
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\s\|\s|;\s|\s-{1,2}\s|:\s*[\[{(]|\n")
 _INSIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
+_DEEPEST = 8
+"""Brackets in brackets that are left out of a first sentence."""
 _WORD = re.compile(r"[A-Za-z]{2,}")
+_SAYS = (
+    r"(?:must|should|may|is|are|was|were|has|have|does|did|not|cannot|can't|expected|unexpected|required|missing"
+    r"|unknown|invalid|unrecogni[sz]ed|exceeds?|got|received|failed|already|no)"
+)
+"""A word of who finds something wrong: what has one is a finding, and no value or list of names."""
+_HAS_FINDING = re.compile(rf"\b{_SAYS}\b")
 MIN_WORDS = 3
 """Words that must remain without the brackets; some loggers put the whole message into them."""
 MIN_SENTENCE = 12
@@ -51,7 +59,7 @@ _VALUE_PLACES = (
     (
         re.compile(
             r"^((?:unknown|unsupported|unrecogni[sz]ed|illegal|invalid|duplicate|no such|unexpected) "
-            r"[\w ]{2,30}: ).+$",
+            rf"[\w ]{{2,30}}: )(?!.*\b{_SAYS}\b).+$",
             re.IGNORECASE,
         ),
         r"\1<STR>",
@@ -65,7 +73,13 @@ _VALUE_PLACES = (
         r"\1<STR>",
     ),
     (re.compile(r"^[\w.\[\]]*[A-Za-z]_?[\w.\[\]]*(?= is (?:not defined|undefined)\b)"), "<STR>"),
+    # Names in a list that a colon announces
+    (
+        re.compile(r"(\b(?:(?:values?|names|options|choices)(?: are)?:|one of:?) )[\w./-]+(?:, [\w./-]+)*$"),
+        r"\1<STR>",
+    ),
     # An argument's or a tool's own name as the subject
+    (re.compile(r"^[\w./\[\]-]+(?= must (?:be|have|not|NOT|match|contain|equal)\b)"), "<STR>"),
     (
         re.compile(
             r"^(?=\S*(?:[a-z][A-Z]|[\w\]][_./\[]))[\w./\[\]-]+(?: <[A-Z]+>)?"
@@ -83,9 +97,18 @@ _VALUE_PLACES = (
 """Places of a sentence where a value stands although nothing marks it."""
 _FINDING = re.compile(r"^(?:.*\b)?validation errors? for [^|]* \| (.+)$", re.IGNORECASE)
 """Of a validator the finding, not the name of what was validated."""
+_CHECKED = re.compile(
+    r"^(?:[\w ]{1,30}: )?"
+    r"(?:(?:invalid|illegal|bad|wrong) |failed to (?:parse|deserialize|decode|validate) )(?:\w+ )?"
+    r"(?:arguments?|args|params?|parameters?|inputs?|payload|body)(?: (?:for|of|to|in) [^:|]{1,80})?: (?=.)",
+    re.IGNORECASE,
+)
+"""The same of arguments: which tool they were for is no part of what is wrong with them."""
+_NESTED = re.compile(r"(?:<STR>(?=\w)|(?<![\w>])'(?=[\w.]+[(\[]))[^|]*[)\]}]'(?!\w)")
+"""A quoted value with quotes in it, of which masking took a part for a value."""
 _WRAPPED = re.compile(
     r"^(?:(?:\w+\.)*_?(?:[A-Z]\w*(?:Error|Exception)|[A-Z][a-z]+[A-Z]\w*): +"
-    r"|(?:\w+\.)+[A-Z]\w*: +|<ID>: +"
+    r"|(?:\w+\.)+[A-Z]\w*: +|<ID>: +|(?:<NUM> )?[A-Z]{3,}(?:_[A-Z]+)+[.:]? +"
     r"|(?:error|ERROR|Error|FATAL|Fatal|fatal)(?: error)?: +"
     r"|(?:MCP |API )?[Ee]rror:? (?:code:? )?\(?<NUM>\)?(?: +-|:)? +)+"
 )
@@ -134,7 +157,8 @@ def kinds(
     by_id = {rule.id: rule for rule in rules}
     for row in texts.to_dict("records"):
         place = where[row["pattern_id"]]
-        rule = rule_of([row["masked_error"]], place["methods"], place["services"], row["kind"], rules)
+        text = without_arguments(row["masked_error"])  # what a call was given is not what went wrong
+        rule = rule_of([text], place["methods"], place["services"], row["kind"], rules)
         votes[row["pattern_id"]][rule.id if rule else ""] += row["weight"]
     found = {}
     for pattern_id, counted in votes.items():
@@ -196,9 +220,11 @@ def first_sentence(text: str) -> str:
     However it is quoted, a value is a value, and several of them in a row are one; which function was called
     and which type was expected vary, too.
     """
-    text = _QUOTED.sub("<STR>", STATUS.sub("", essence(text)))
+    text = _NESTED.sub("<STR>", _QUOTED.sub("<STR>", STATUS.sub("", essence(text))))
     if finding := _FINDING.match(text):
         text = finding.group(1)
+    if (checked := _CHECKED.match(text)) and _HAS_FINDING.search(text, checked.end()):
+        text = text[checked.end() :]
     wrapped = _WRAPPED.match(text)
     inner = text[wrapped.end() :] if wrapped and wrapped.group().strip(" :").lower() != "error" else ""
     if len(_WORD.findall(_INSIDE.sub(" ", PLACEHOLDER.sub(" ", inner)))) >= MIN_WORDS:
@@ -211,13 +237,25 @@ def first_sentence(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    bare = _INSIDE.sub(" ", text)
+    bare = text
+    for _ in range(_DEEPEST):
+        shorter = _INSIDE.sub(_without_values, bare)
+        if shorter == bare:
+            break
+        bare = shorter
     if len(_WORD.findall(bare)) < MIN_WORDS:
         bare = text
     for end in _SENTENCE_END.finditer(bare):
         if end.start() >= MIN_SENTENCE:
             return bare[: end.start()]
     return bare if len(bare.strip()) >= MIN_SENTENCE else text
+
+
+def _without_values(brackets: re.Match[str]) -> str:
+    """Return what stands in brackets where it says what is wrong, else nothing."""
+    inside = brackets.group()[1:-1]
+    is_finding = len(_WORD.findall(PLACEHOLDER.sub(" ", inside))) >= MIN_WORDS and _HAS_FINDING.search(inside)
+    return f" {inside} " if is_finding else " "
 
 
 def family_id_of(pattern_id: str) -> str:

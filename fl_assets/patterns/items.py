@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fl_assets.patterns.words import CODE, EXCEPTION_NAME, IDENTIFIER, INTRODUCES, PLAIN, TELLS, singular_of
+from fl_assets.patterns.words import (
+    CODE,
+    EXCEPTION_NAME,
+    FILLERS,
+    IDENTIFIER,
+    INTRODUCES,
+    PLAIN,
+    TELLS,
+    singular_of,
+)
 
 STAR = 0  # token number of a variable
 MAX_LENGTH = 512
@@ -132,6 +141,7 @@ class Items:
             [False, *(bool(EXCEPTION_NAME.search(word)) for word in names[1:])]
         )
         self.introduces = np.array([False, *(word.lower() in INTRODUCES for word in names[1:])])
+        self.is_filler = np.array([False, *(word in FILLERS for word in names[1:])])
         self.is_plain = np.array([False, *(bool(PLAIN.fullmatch(word)) for word in names[1:])])
         self.tells = self.is_fixed | np.array([False, *(bool(TELLS.search(word)) for word in names[1:])])
         self.is_identifier = (

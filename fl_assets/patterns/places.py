@@ -5,6 +5,7 @@ lists and values that may be missing (`values.py`), the items themselves (`items
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -115,16 +116,35 @@ def _generalise_alike(items: Items, members: list[int], places: list[int]) -> No
 def vary_together(items: Items) -> None:
     """Generalise items that agree in everything but identifiers and values of keys, several at once.
 
-    Each place that has three words or more among them varies; items that differ elsewhere stay apart.
+    Each place that has three words or more among them varies; items that differ elsewhere stay apart. So do
+    words that others introduce (`property … when property …`), but it takes five, and more that remain.
     """
+    _vary_together(items, lambda item, place: _is_value(items, item, place), MIN_IDENTIFIERS, MIN_CONSTANTS)
+    _vary_together(
+        items,
+        lambda item, place: _is_value(items, item, place) or _is_introduced(items, item, place),
+        MIN_WORDS,
+        MIN_CONSTANTS_BESIDE,
+    )
+
+
+def _is_value(items: Items, item: Item, place: int) -> bool:
+    token = item[place]
+    return bool(items.is_identifier[token] or (items.is_key[item[place - 1]] and not items.is_fixed[token]))
+
+
+def _is_introduced(items: Items, item: Item, place: int) -> bool:
+    token = item[place]
+    introduced = items.introduces[item[place - 1]] and items.is_plain[token]
+    return bool(introduced and not (items.tells[token] or items.is_filler[token]))
+
+
+def _vary_together(
+    items: Items, may_vary: Callable[[Item, int], bool], min_words: int, min_constants: int
+) -> None:
     buckets: dict[Item, list[int]] = {}
     for number, item in enumerate(items.tuples):
-        places = [
-            place
-            for place, token in enumerate(item)
-            if place
-            and (items.is_identifier[token] or (items.is_key[item[place - 1]] and not items.is_fixed[token]))
-        ]
+        places = [place for place in range(1, len(item)) if may_vary(item, place)]
         if len(places) > 1:
             tokens = list(item)
             for place in places:
@@ -134,9 +154,9 @@ def vary_together(items: Items) -> None:
         varying = [
             place
             for place, token in enumerate(shape)
-            if token == -1 and len({items.tuples[member][place] for member in members}) >= MIN_IDENTIFIERS
+            if token == -1 and len({items.tuples[member][place] for member in members}) >= min_words
         ]
-        if not varying or sum(token > 0 for token in shape) < MIN_CONSTANTS:
+        if not varying or sum(token > 0 for token in shape) < min_constants:
             continue
         _generalise_alike(items, members, varying)
 

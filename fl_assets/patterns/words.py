@@ -24,7 +24,7 @@ INTRODUCES = frozenset([
     "model", "package", "module", "plugin", "action", "event", "city", "country", "state", "name", "named",
     "called", "schema", "database", "role", "relation", "index", "view", "vhost", "exchange", "volume",
     "bucket", "extension", "tenant", "project", "repository", "branch", "secret", "group", "dag",
-    "listener", "upstream", "domain", "image",
+    "listener", "upstream", "domain", "image", "step", "stage", "job", "task", "variable", "device",
 ])
 """Words after which a name stands: of several there, fewer are evidence enough that they vary."""
 FILLERS = frozenset([
@@ -54,6 +54,11 @@ _TERM = re.compile(r"\{[a-z]\w*,\S*\}")
 """A term of Erlang: one value, however deep it is nested."""
 _COMPARED = re.compile(r"(?<=[^\s=])[=<>!~]=|(?<=\s)(?:[=<>!~]=|=>)(?=\s)")
 """A comparison, which makes no key of the word before it."""
+_CALL = re.compile(r"(?<![\w.])[a-z][\w.]*\((?=\w+=)")
+"""A call of a function with named arguments, up to the first of them."""
+_LIMITS = {"<": "less_than", ">": "more_than", "<=": "at_most", ">=": "at_least"}
+_LIMITED = re.compile(r"(?<= be )[<>]=?(?= )")
+"""What a value must be by a comparison: it says which rule is broken."""
 _LISTED = re.compile(r",([A-Za-z][\w-]*):(?=[^\s:/])")
 """A key in a list without spaces, as `=` would make it: `,scope:cluster,verb:GET`."""
 _LIST = re.compile(r"[\[(<{]([^\s\[\]()<>{},;]+(?:, ?[^\s\[\]()<>{},;]+)*)[\])>}]")
@@ -67,8 +72,11 @@ def skeleton(message: str) -> tuple[str, ...]:
     Each run of variables is one `*`, or `?` for a single `<ID>`; `key=` is a word of its own.
     """
     words: list[str] = []
+    if " be " in message:
+        message = _LIMITED.sub(lambda found: f"{_LIMITS[found.group()]}= ", message)
     if "=" in message:
         message = _COMPARED.sub(" ", _COLUMNS.sub(") (", message))
+        message = without_arguments(message)
     message = _LISTED.sub(r",\1=", message)
     signed = PLACEHOLDER.sub(_sign, STATUS.sub("", message))
     signed = _TERM.sub(_as_word, signed)
@@ -82,6 +90,21 @@ def skeleton(message: str) -> tuple[str, ...]:
         elif word:
             words.append(word)
     return tuple(words)
+
+
+def without_arguments(message: str) -> str:
+    """Return a message with one variable in place of the named arguments of each call that it shows."""
+    parts, end = [], 0
+    for call in _CALL.finditer(message):
+        if call.start() < end:
+            continue
+        parts.append(message[end : call.end()])
+        depth, end = 1, call.end()
+        while depth and end < len(message):
+            depth += (message[end] in "([{") - (message[end] in ")]}")
+            end += 1
+        parts.append("\x00" + (")" if not depth else ""))
+    return "".join([*parts, message[end:]]) if parts else message
 
 
 def bracketed(message: str) -> frozenset[str]:
@@ -104,9 +127,10 @@ def _word(piece: str) -> str:
     """Return a piece as its word: `*` and `?` for variables, `=` for itself, nothing for punctuation."""
     if piece == "=":
         return piece
-    if is_variable(piece):
+    word = piece.rstrip(".!?")
+    if is_variable(word or piece):
         return "?" if piece == "\x01" else "*"
-    return "" if PUNCTUATION.match(piece) else piece.rstrip(".!?")
+    return "" if PUNCTUATION.match(piece) else word
 
 
 def _as_word(match: re.Match[str]) -> str:

@@ -134,7 +134,7 @@ def _salient_sql(expr: str) -> str:
     )
     plain = _replace(f"replace({unescaped}, chr(13), '')", "`[^`]*`", "<CODE>")
     plain = _replace(_replace(plain, _SIDE_LINE, ""), _LABEL_LINE, "")
-    plain = _replace(_replace(plain, _RULER_LINE, ""), _SCHEMA_DETAILS, "")
+    plain = _replace(plain, _RULER_LINE, "")
     finding = "coalesce(s.checked, s.strong, s.lint, s.weak)"
     tests = f"regexp_matches({text}, {literal(_TESTS_FAILED)})"
     raised = "trim(coalesce(s.tested, s.strong))"
@@ -193,7 +193,7 @@ def _unwrapped_sql(expr: str) -> str:
         f"nullif(regexp_extract({flat}, {literal(_JSON_MESSAGE)}, 2), ''), "
         f"nullif(regexp_extract({flat}, {literal(_JSON_LISTED)}, 1), ''))"
     )
-    before = f"left(regexp_extract({expr}, '^[^{{]*'), 300) || ' '"
+    before = f"rtrim(left(regexp_extract({expr}, '^[^{{]*'), 300), '[ ' || chr(10)) || ' '"
     kind = f"coalesce(nullif(regexp_extract({flat}, {literal(_JSON_TYPE)}, 1), '') || ' ', '')"
     code = f"nullif(regexp_extract({flat}, {literal(_JSON_CODE)}, 1), '')"
     return f"coalesce({before} || {kind} || {message}, {before} || {code}, {expr})"
@@ -228,7 +228,11 @@ def _masks_sql(blanked: str) -> str:
     """Return SQL that masks the salient part of a text whose digits are `0`."""
     starts = ('{"', "{'", "{\\", "{\n", "{\r")
     is_json = " or ".join(f"contains({blanked}, {literal(start)})" for start in starts)
-    message = f"(case when {is_json} then {_unwrapped_sql(blanked)} else {blanked} end)"
+    finding = _replace(blanked, _SCHEMA_DETAILS, "")
+    message = (
+        f"(case when contains({blanked}, 'Failed validating ') then {finding} "
+        f"when {is_json} then {_unwrapped_sql(blanked)} else {blanked} end)"
+    )
     masked = (
         f"left(case when contains({message}, chr(10)) then {_salient_sql(message)} else {message} "
         f"end, {_LONG_CHARS})"

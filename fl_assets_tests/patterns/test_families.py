@@ -98,6 +98,7 @@ def grouped_of(messages):
         ("请求过于频繁,请稍后再试", "rate_limit"),
         ("アクセスが拒否されました", "auth"),
         ("用户不存在", "not_found"),
+        ("wrong number of calls for book(api_key='x', timeout=[1, {'a': 2}]): expected 2", "bad_arguments"),
         ("Zeitüberschreitung der Anforderung", "timeout"),
     ],
 )
@@ -351,6 +352,19 @@ def test_a_first_sentence_leaves_out_brackets_but_not_a_message_that_is_all_brac
             "An error occurred when calling the InvokeModel operation: slow down please",
         ],
         ["bash: jq: command not found", "bash: line 14: xmllint: command not found"],
+        [
+            "Invalid arguments for tool book_hotel: data/nights must be <= 30",
+            "Invalid arguments for tool users.find: data/filter/age must be <= 120",
+            "Invalid arguments for tool find: data must be <= 1",
+        ],
+        [
+            "data/unit must be equal to one of the allowed values: celsius, fahrenheit",
+            "data/genre must be equal to one of the allowed values: jazz",
+        ],
+        [
+            "Wrong result for 'book(city='Rome', days=[1, {'a': 2}])'. Expected: 3",
+            "Wrong result for 'mail.send(to='a b')'. Expected: 7",
+        ],
     ],
     ids=lambda texts: texts[0][:30],
 )
@@ -383,6 +397,14 @@ def test_calls_that_are_wrong_in_different_ways_are_different_families():
         "Flight number is not known",
         "Database Orders is locked",
         "Table Orders is locked",
+        "Invalid arguments for tool find: data/a must be integer",
+        "Invalid arguments for tool find: data/a must be <= 5",
+        "Invalid arguments for tool find: data/a must NOT have fewer than 2 items",
+        "Invalid arguments for tool find: Unexpected end of JSON input",
+        "tool call failed: the parameters do not match: errors: [`/a`: expected string, but got integer]",
+        "tool call failed: the parameters do not match: errors: [missing properties: 'a']",
+        "400 INVALID_ARGUMENT. The turn of a call must come after a turn of the user.",
+        "400 INVALID_ARGUMENT. The number of parts is not equal to the number of calls.",
     ]
     _, _, family_of = grouped_of(known(texts))
     assert len(set(family_of.values())) == len(texts)

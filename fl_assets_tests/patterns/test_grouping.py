@@ -176,6 +176,8 @@ def test_the_older_id_wins_when_patterns_join():
             "the gateway answered [denied] to the call of this tool",
             "the gateway answered [expired] to the call of this tool",
         ),
+        ("the size of the page must be <= <NUM>", "the size of the page must be >= <NUM>"),
+        ("the size of the page must be > <NUM>", "the size of the page must be <NUM>"),
     ],
 )
 def test_different_failures_stay_apart(first, second):
@@ -243,6 +245,19 @@ def test_different_failures_stay_apart(first, second):
         ],
         [f"slow request url:<PATH>,verb:{verb},id:<ID>" for verb in ("GET", "PUT", "LIST")],
         [f"cannot install {one}<NUM> with this old python" for one in ("open-cv==", "my_sql>=")],
+        [  # the named arguments of a call are no part of what went wrong
+            f"the reply to {call} was not what it should have been"
+            for call in (
+                "book_hotel(city=<STR>, nights=<NUM>)",
+                "send_mail(to=[<STR>, (<STR>, {<STR>: None})], body={<STR>: <NUM>})",
+                "list_rooms(when=<STR>)",
+            )
+        ],
+        [f"The type of the value is wrong. It is {value}." for value in ("<NUM>", "None", "True")],
+        [  # words that others introduce, all of them different
+            f"the property {one} is needed here when property {other} is there"
+            for one, other in itertools.pairwise(("unit", "city", "width", "seat", "genre", "price", "date"))
+        ],
     ],
 )
 def test_the_same_failure_is_one_pattern(texts):

@@ -172,6 +172,20 @@ def test_a_cause_on_a_line_or_in_a_code_of_its_own_tells_failures_apart(con, tex
             "no upstreams, request: <STR>, host: <STR>",
         ),
         ("closing the connection of web:\n{error,closed}", "closing the connection of web: | {error,closed}"),
+        (  # a list of findings after what was checked
+            'Invalid arguments for tool book: [\n  {\n    "code": "invalid_type",\n    "path": [\n      "a"\n'
+            '    ],\n    "message": "Expected number, received string"\n  }\n]',
+            "Invalid arguments for tool book: invalid_type Expected number, received string",
+        ),
+        (  # a schema describes its values; that is no message
+            "{'b': 'x y'} is not of type 'integer'\n\nFailed validating 'type' in schema['properties']:\n"
+            "    {'description': 'How many', 'type': 'integer'}\n\nOn instance['a']:\n    {'b': 'x y'}",
+            "{<STR>: <STR>} is not of type <STR>",
+        ),
+        (
+            r"Invalid value for 'city': 'the user\'s favourite \"spot\" of 2023'. Expected one of ['a', 'b']",
+            "Invalid value for <STR>: <STR>. Expected one of [<STR>, <STR>]",
+        ),
     ],
 )
 def test_what_a_log_line_says_is_told_from_its_values(con, text, masked):
