@@ -14,7 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from fl_assets.events.rows import inspect_eval, record, row_file_of
+from fl_assets.events.rows import inspect_eval, parquet, record, row_file_of
 from fl_assets_tests.build import DAY
 from fl_assets_tests.events.formats.documents import CLICKHOUSE, INSPECT, NANO, SPAN, TOOL, TRACE
 from fl_assets_tests.events.test_ingest import Case
@@ -354,6 +354,31 @@ def test_a_damaged_table_is_one_refusal(case):
     rows, (refused,) = found(case, content[: len(content) // 2])
     assert rows == []
     assert "Parquet that cannot be read" in refused
+
+
+@pytest.mark.parametrize("packing", ["one text for all rows", "texts that are packed well"])
+def test_a_small_table_of_gigabytes_takes_bounded_memory(packing):
+    text = "x" * 2_000_000
+    column = pa.array([0] * 400, pa.int32())
+    repeated = pa.table({"id": pa.DictionaryArray.from_arrays(column, pa.array([text]))})
+    many = pa.table({"id": pa.array([text] * 400, pa.large_string())})
+    file = io.BytesIO()
+    if packing == "one text for all rows":
+        pq.write_table(repeated, file)
+    else:
+        pq.write_table(many, file, compression="zstd", use_dictionary=False, write_statistics=False)
+    assert file.tell() < 1_000_000
+    pool, usual = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    try:
+        rows = sum(1 for _ in parquet.lines(file))
+    except parquet.BadRowsError as error:
+        rows, refusal = 0, str(error)
+        assert "more than are read at once" in refusal
+    finally:
+        pa.set_memory_pool(usual)
+    assert rows == (0 if packing == "one text for all rows" else 400)
+    assert pool.max_memory() < 100_000_000
 
 
 # Inspect ----------------------------------------------------------------------------------------------------
