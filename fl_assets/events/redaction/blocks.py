@@ -17,6 +17,11 @@ WORD_VALUES = any_case(
     "|obligatoria|obligatorio|requerida|requerido|requise?|erforderlich|falsch|ungültig|inválida|inválido|incorrecta|incorrecto|incorrecte|incorreta"
     "|obrigatória|obrigatório|obbligatoria|obbligatorio|errata|errato|vereist|onjuist|ongeldig|wymagane|hatalı|неверный|неверен"
     "|prompt|ask|text|int|integer|number|boolean|bool|hashed|encrypted|stdin|abgelaufen|caducado|caducada|expirado|expirada|vencido|vencida"
+    "|obligatoire|inchangée?|oubliée?|modifiée?|vergessen|zurück(?:setzen|gesetzt)|ändern|geändert|unverändert|eingeben"
+    "|anzeigen|wiederholen|bestätigen|erneuern|olvidada|cambiada|cambiar|esquecida|alterada|dimenticata|cambiata"
+    "|vergeten|verplicht|wijzigen|gewijzigd|tymczasowe|jednorazowe|zapomniane|zmienione|nieprawidłowe|błędne"
+    "|unuttum|zorunlu(?:dur)?|gerekli(?:dir)?|değiştir(?:in|ildi|me)?|sıfırla(?:ma|yın)?|yanlış|girin(?:iz)?|oluştur"
+    "|povinné|zapomenuté|změnit|krävs|glömt|mangler|påkrævet|kötelező|obligatoriu|обязателен|забыли|изменён|изменен"
     "|expiré|scaduto|scaduta|verlopen|zu|trop|troppo|demasiado|muito|za|слишком"
     "|bearer|basic|your|all|rejected|accepted|too|please|blank|enabled|disabled|ok|unknown|set|provided|via)"
 )
@@ -38,7 +43,7 @@ STAND_IN = "|".join(
         "[\\[{(]+(?:$|[\\\\\"'])",
         "\\{{1,2}[A-Za-z_. ]+\\}{1,2}(?:$|[^0-9A-Za-z])",
         "\\{\\{(?: |resolve:)",
-        "\\([A-Za-z ]+(?:\\)|$)",
+        "\\([A-Za-zÀ-ÿĀ-ž ]+(?:\\)|$)",
         "[a-z]+(?:_[a-z0-9]+)*_password$",  # the name of a plugin, of a variable
         "%[(]|%s(?:$|[^0-9A-Za-z])",
         "%[A-Z_]+%",
@@ -46,7 +51,7 @@ STAND_IN = "|".join(
         "@Microsoft[.]KeyVault",
         "(?:op|ref[+][a-z]+|vault|secret|file|env|keyring|ssm|awssm|gcpsm)://",
         "(?:invalid|incorrect|wrong|too|not|must|missing|required|expired|bad)_[a-z_]+$",  # what is wrong
-        ":[a-z_]+$|!(?:Ref|Sub|GetAtt|ImportValue|FindInMap|vault|secret|env|env_var|ref|reference|sub)$",
+        ":[a-z_]+$|!{1,2}[A-Za-z][A-Za-z_.]*$",  # a symbol, a tag of YAML
         "[?]$|[?][^}]*\\}$",  # of ${NAME:?unset}
         "(?:(?:[0-9A-Za-z]{1,6}[_-]){0,3}[A-Za-z]{0,4}|[A-Za-z]+ing)(?:[.]{3}|…)$",  # sk-…, left out
         "[.][*]|[a-z_.]*(?:word|wd|pass|pw|token|secret|key|value)![rsa]$",  # of a pattern, of a format

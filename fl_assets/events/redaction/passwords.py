@@ -74,6 +74,7 @@ _USE = any_case("(?:use|used|using|enter|entered|type|typed|try|tried|with|set)"
 _SET_TO = any_case(
     "(?:(?:re)?set|changed|changing|switched|updated|rotated) (?:it|that|this|mine|yours|ours)(?: back)? to"
 )
+_TAG = "(?:!{1,2}[A-Za-z][A-Za-z_.]{0,20} )?"
 _TYPES = "fill|type|send_?keys|sendKeys|set_value|setValue|input|press_sequentially|pressSequentially"
 
 IN_TEXT = (
@@ -86,16 +87,20 @@ IN_TEXT = (
     ),
     Rule(
         "PASSWORD",
-        f'({_ANY_WORD}{ASSIGN}")((?:[^"\\\\\r\n{SEP}]|\\\\[^\r\n{SEP}])+)(")',
+        f'({_ANY_WORD}{ASSIGN}{_TAG}")((?:[^"\\\\\r\n{SEP}]|\\\\[^\r\n{SEP}])+)(")',
         examples=('"password": "‹correct horse›"', 'DB_PASSWORD="‹l1ghthouse#7›"'),
         stays=('"password": "must be longer"', '"password": "<hidden>"', '{ password: "Passwort" }'),
         unless=(STAND_IN, PROSE, Unless(before=PROSE), LABEL, ".$"),
     ),
     Rule(  # in quotes within a string
         "PASSWORD",
-        f"({_ANY_WORD}(?:{ASSIGN}|[ ](?:is|was)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))"
+        f"({_ANY_WORD}(?:{ASSIGN}{_TAG}|[ ](?:is|was)[ :]{{1,3}})(?:\\\\{{1,7}}[\"']|[\"'`“]))"
         f"([^\"'`”\\\\\r\n{SEP}]+)()",
-        examples=('{\\"password\\": \\"‹s3cret words›\\"}', "password='‹letmein›'"),
+        examples=(
+            '{\\"password\\": \\"‹s3cret words›\\"}',
+            "password='‹letmein›'",
+            "db_password: !plain '‹Krokus›'",
+        ),
         stays=("password='None'", "ALTER USER a WITH PASSWORD :'newpass'"),
         unless=(
             STAND_IN,
@@ -318,16 +323,6 @@ IN_TEXT = (
     ),
 )
 
-_SHORT_CODES = any_case(
-    "(?:cvv2?|cvc2?|cvn|otp|(?:verification|one-time|2fa|mfa|card security|login|sign-in|security|access"
-    "|confirmation|authentication) code|pin code|bestätigungscode|sicherheitscode|einmalcode|verificatiecode"
-    "|(?:code|código|codice|kod) (?:de|di) (?:vérification|sécurité|verificación|seguridad|acceso|verificação"
-    "|verifica|sicurezza)|kod weryfikacyjny|doğrulama kodu|код подтверждения|код для входа)"
-)
-_CODE_KINDS = any_case(
-    "(?:verification|one-time|security|login|sign-in|access|confirmation|authentication|2fa|mfa|two-factor"
-    "|google|microsoft|amazon|whatsapp|telegram|apple id|steam|paypal|bank|bestätigungs|sicherheits|einmal)"
-)
 _LOGIN = any_case(
     "(?:logins?|(?:log|sign) ?in (?:with|as|using)"
     "|creds|credentials|zugang|zugangsdaten|identifiants|credenciales|user/pass(?:word)?)"
@@ -337,7 +332,10 @@ _CREDS = any_case(
 )
 _USER_WORD = any_case("(?:user(?:name)?|login|usuario|benutzer|utilisateur|utente)")
 _PASS = any_case("(?:pass|pw|pwd|psw|mdp|clave|kennwort|contraseña|password)")
-_PAIR = "(?:[Aa]uth|[Cc]redentials?|[Ll]ogin|entication)=?[(]"
+_PAIR = (
+    "(?:[Aa]uth(?:(?:enticat(?:or|ion))?(?:Provider|Handler|Token|Filter)?)?|[Cc]redentials?|[Ll]ogin"
+    "|entication)=?[(]"
+)
 
 IN_PLACES = (
     Rule(  # FTP, SMTP, POP
@@ -358,39 +356,6 @@ IN_PLACES = (
         need=f"{SIGNS}.*",
         unless=(STAND_IN, CODE, Unless(before="^[^0-9A-Za-z]?(?:[0-9A-Fa-f]{1,4}:)+")),  # IPv6
         apart=True,
-    ),
-    Rule(  # codes of cards and telephones, once they are named
-        "PASSWORD",
-        f"((?:^|[^A-Za-z])(?:{_SHORT_CODES}|PIN|TAN)(?:{ASSIGN}{QUOTE}?|[^0-9A-Za-z\r\n{SEP}]{{0,2}}[ ]"
-        f"(?:[A-Za-zè]{{1,10}} ){{0,4}}))([0-9]{{3,8}})([0-9A-Za-z.,]?[0-9A-Za-z]?)",
-        examples=(
-            "exp 09/28 cvv ‹737›",
-            '"cvc":"‹123›"',
-            "your OTP is ‹482913›",
-            "Il PIN della SIM è ‹4821›",
-        ),
-        stays=("PIN 13 of the header", "pin 4 is high"),
-        unless=(
-            Unless(before="(?:PIN|TAN|[Oo][Tt][Pp]|[Cc][Oo][Dd][Ee]).*", value="[0-9]{1,3}$"),
-            Unless(after="[0-9A-Za-z]|[.,][0-9A-Za-z]"),
-            Unless(before=".* to "),
-        ),
-        apart=True,
-    ),
-    Rule(
-        "PASSWORD",
-        f"((?:^|[^0-9A-Za-z.,-])(?:G-)?)([0-9]{{4,8}})"
-        f"( (?:is|ist|est|es|é|è) (?:[Yy]our|the|[Ii]hr|[Dd]ein|votre|tu|su|seu|il tuo) "
-        f"(?:[A-Za-z]{{2,12}} ){{0,2}}?"
-        f"{_CODE_KINDS}(?: [a-z]{{2,14}}){{0,2}}[ -]?(?:[Cc]ode|[Oo][Tt][Pp]|PIN|[Pp]asscode))",
-        examples=("G-‹482913› is your Google verification code.", "‹4829› ist Ihr Bestätigungscode"),
-        stays=("404 is your status code", "2026 is the country code"),
-    ),
-    Rule(
-        "PASSWORD",
-        "((?:验证码|驗證碼|認証コード|確認コード|인증번호|인증 코드|رمز التحقق|קוד אימות|ओटीपी)"
-        "[^0-9\r\n<]{0,8})([0-9]{4,8})([^0-9]|$)",
-        examples=("您的验证码是‹482913›，请勿泄露", "認証コード：‹482913›"),
     ),
     Rule(  # a pipe
         "PASSWORD",
@@ -442,7 +407,12 @@ IN_PLACES = (
     Rule(  # a name and a password in code
         "PASSWORD",
         f"({_PAIR}[\"'][^\"'\r\n{SEP}]{{1,64}}[\"'], ?(?:Some[(])?[\"'])([^\"'\r\n{SEP}]{{4,}})([\"'])",
-        examples=("auth=('bot', '‹tulip-7›')", 'basic_auth("bot", Some("‹r3qwest.rs›"))'),
+        examples=(
+            "auth=('bot', '‹tulip-7›')",
+            'basic_auth("bot", Some("‹r3qwest.rs›"))',
+            'new HttpBasicAuthenticator("bot", "‹tulip-7›")',
+        ),
+        stays=('authorize("admin", "write")',),
         unless=(STAND_IN,),
     ),
 )

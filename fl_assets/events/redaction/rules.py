@@ -1,6 +1,7 @@
 """The rules of every family, in the order in which they run."""
 
 from fl_assets.events.redaction import (
+    codes,
     commands,
     config_lines,
     named_secrets,
@@ -42,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     *commands.RULES,
     *config_lines.RULES,
     *passwords.IN_PLACES,
+    *codes.RULES,
     *password_words.RULES,
     *named_secrets.RULES,
     *people.RULES,

@@ -23,6 +23,10 @@ _FORGERY = any_case(
     "(?:_?csrf(?:[_-]?token)?|csrfmiddlewaretoken|authenticity_token|xsrf[_-]?token|__requestverificationtoken)"
 )
 _SEED = any_case("(?:totp|otp|2fa|mfa|two-factor|authenticator|setup key|manual entry|one-time)")
+_BULLET = "(?:[ \t]{0,4}(?:[0-9]{1,2}[.)]|[-*•])[ \t]?)"
+_RECOVERY = (
+    "(?:[0-9A-Za-z]{4,8}-[0-9A-Za-z]{4,8}|[0-9A-Za-z]{3,8}(?:-[0-9A-Za-z]{3,8}){2,3}|[0-9a-f]{8,10}|[0-9]{8})"
+)
 _SPOKEN_CODES = any_case("(?:authorization|auth|oauth|login|device) code")
 _DASHED_WORDS = "[A-Za-z]+(?:[_.-][A-Za-z0-9]{1,12}){0,6}$"
 _HASH_CHAR = "[0-9A-Za-z./+=,$*-]"
@@ -133,12 +137,14 @@ RULES = (
     ),
     Rule(
         "API_KEY",
-        f"({any_case('(?:recovery|backup|scratch|rescue|wiederherstellungs|emergency)')}[ -]?"
-        f"{any_case('code')}s?[^0-9A-Za-z<{SEP}]{{1,4}}(?:(?:is|are) )?)"
-        "((?:[0-9A-Za-z]{4,8}-[0-9A-Za-z]{4,8}|[0-9a-f]{8,10}|[0-9]{8})"
-        "(?:[,; \r\n]{1,3}(?:[0-9A-Za-z]{4,8}-[0-9A-Za-z]{4,8}|[0-9a-f]{8,10}|[0-9]{8})){0,15})"
-        "([^0-9A-Za-z-]|$)",
-        examples=("recovery codes: ‹2142f-6cc6b, 91ab2-03f7d›",),
+        f"({any_case('(?:recovery|backup|scratch|rescue|wiederherstellungs|notfall|emergency)')}[ -]?"
+        f"{any_case('code')}s?(?:[^0-9A-Za-z<{SEP}]{{1,4}}(?:(?:is|are) )?"
+        f"| for [^\r\n:<{SEP}]{{1,30}}:?\r?\n)"
+        f"{_BULLET}?)({_RECOVERY}(?:[,; \r\n]{{1,3}}{_BULLET}?(?:{_RECOVERY})){{0,15}})([^0-9A-Za-z-]|$)",
+        examples=(
+            "recovery codes: ‹2142f-6cc6b, 91ab2-03f7d›",
+            "Recovery codes for Anna:\n 1. ‹8kd2-pq91-zz0x\n 2. m3v7-0ahq-1lwt›",
+        ),
         stays=("backup codes: see user-guide",),
         need="[^0-9]*[0-9].*",
     ),
@@ -161,10 +167,11 @@ RULES = (
         examples=(
             "enter this setup key manually: ‹SWHGOBO5S6KOYX5D43LVATPVJJHF3U3V›",
             "TOTP secret ‹JBSWY3DPEHPK3PXP›",
+            "2FA setup key: ‹KVKFKRCPNZQUYMLXOVYDSQKJKZDTSRLD›",
             "authenticator key: ‹JBSW Y3DP EHPK 3PXP›",
         ),
         stays=("the setup key of GITHUBORGANISATION is missing",),
-        need="[^2-7]*[2-7].*",
+        need="[^2-7]*[2-7].*|[A-Z]{26,}$",
     ),
     Rule(
         "API_KEY",

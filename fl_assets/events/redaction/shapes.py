@@ -42,7 +42,7 @@ _is_other = linear.searcher(
     "(?:(?:^|[^A-Za-z])(?:user(?:name)?|host(?:name)?|port|db(?:_?name)?|database|schema|region)[\"']?[:=]"
     "|(?:^|[^A-Za-z])(?:passwd(?: -[a-zS])?|(?:kubectl|oc) [a-z]+ secrets?|secret volume"
     "|realm|(?:publickey|interactive),password|password: see) )[\"']?$"
-    "|WITH PASSWORD :'$|"
+    "|[Cc]redential[._ -]?[Hh]elper[\"']?[ :=]{1,3}[\"']?$|WITH PASSWORD :'$|"
     "(?:[?&]v=|youtu[.]be/|[Mm]ethod[:=] ?|[Tt]oken[_ -]?[Ii][Dd][\"']?[ :=]{1,3}[\"']?"
     "|(?:wifi connect|[Ss][Ss][Ii][Dd])[\"']?[ :=]{1,3}[\"']?)$|"
     f"(?:{KEY_OF}[ _-]?[Kk]eys?|{TOKEN_OF}[ _-]?[Tt]okens?|{_CODE_OF}[ _-]?[Cc]odes?(?: is| was)?)"
@@ -59,8 +59,22 @@ _is_name = linear.searcher(
     "[a-z](?:[Ss]ecret|-secret)(?:[-_]?(?:[Nn]ame|[Rr]ef))?[\"']?[ :=]{1,3}[\"']?[a-z0-9]+(?:-[a-z0-9]+)+$"
 )
 """Whether a value is the name of a secret of a cluster."""
+_CACHED = (
+    "(?:node|p?npm|yarn|pip|poetry|uv|venv|cargo|go|gradle|maven|bundle|gems|composer|nuget|c?cache|docker|buildx"
+    "|turbo|deps|build|linux|macos|windows|ubuntu|pre-commit|restore|v[0-9]{1,2})"
+)
+_NO_SECRET = "|".join(
+    (
+        "v?[0-9]+(?:[.][0-9]+)+$",  # a version, a measure
+        "[A-Z][A-Za-z]+(?:Error|Exception|Warning)$",
+        "(?i:(?:timestamp|datetime|varchar|int|bool|text|json|uuid|bytea|blob|char|date|time|decimal|numeric)[a-z0-9]*)$",
+        f"{_CACHED}(?:-[a-z0-9.]+)*-(?:[0-9a-f]{{40}}|[0-9a-f]{{64}})$",  # the key of a cache
+        "[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?:[.][a-z0-9]{2,7}){1,2}$",  # a file
+    )
+)
+"""What a value is that is no secret, whatever is around it."""
 _is_stand_in = linear.searcher(
-    f"(?s)^(?:{STAND_IN}|{CODE}|{PROSE}|{LABEL}|secretsmanager:|(?:E|GPIO|TS|CS|PGRST)[0-9]{{1,5}}$|[$][0-9a-z]{{1,8}}[$][0-9]{{2}}[$]$|(?:[a-z]+|{any_case('oauth')}[0-9]?)(?:_[a-z]+)+$)"
+    f"(?s)^(?:{STAND_IN}|{CODE}|{PROSE}|{LABEL}|{_NO_SECRET}|secretsmanager:|(?:E|GPIO|TS|CS|PGRST)[0-9]{{1,5}}$|[$][0-9a-z]{{1,8}}[$][0-9]{{2}}[$]$|(?:[a-z]+|{any_case('oauth')}[0-9]?)(?:_[a-z]+)+$)"
 )
 _is_flag = linear.searcher("^-h?[pP][^-]")
 _to_quote = linear.finder("[\"'`\r\n]")

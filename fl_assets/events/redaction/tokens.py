@@ -38,18 +38,21 @@ RULES = (
     ),
     Rule(
         "API_KEY",
-        f"({MASKED}|^|{ESCAPED}|[^0-9A-Za-z_-])({'|'.join(key.find for key in KEY_FORMATS)})()",
+        f"({MASKED}|^|{ESCAPED}|[^0-9A-Za-z_-])({'|'.join(key.find for key in KEY_FORMATS)})([0-9A-Za-z]?)",
         kinds=tuple(key.find for key in KEY_FORMATS),
         examples=tuple(f"key ‹{key.example}› was refused" for key in KEY_FORMATS),
         stays=(
             "sk-learn-contrib-estimators-v2",
             "hf_xxxxxxxxxxxxxxxxxxxxxxxx",
             "API-12345678901234567890123456",
+            "sha256:114d1abee045089d78c6c5e6be2aa1da641b82249bf9f67cadea56bfdf46cab9",
         ),
         need="(?:[^0-9]*[0-9]|.*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16}).*",
         unless=(
             "[a-z0-9]{1,8}(?:[_-](?:[a-z]{1,12}|v?[0-9]{1,19})){2,}(?:=[0-9.]+)?$",  # words-with-dashes
             "API-[0-9]+$|[0-9a-f]{32}[.][0-9a-f]{16}$",
+            "secret_(?:access_)?key",  # a name
+            Unless(value="11[0-9a-f]{32}$", after="[0-9A-Za-z]"),
             ".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",
             Unless(before="<[A-Z].*"),
         ),
