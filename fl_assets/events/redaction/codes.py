@@ -12,7 +12,8 @@ _SHORT_CODES = any_case(
     "(?:cvv2?|cvc2?|cvn|otp|(?:verification|one-time|2fa|mfa|card security|login|sign-in|security|access"
     "|confirmation|authentication) code|pin code|bestätigungscode|sicherheitscode|einmalcode|verificatiecode"
     "|inlogcode|toegangscode|bekræftelseskode"
-    "|verifieringskod|engangskod|engangskode|vahvistuskoodi|ověřovací kód"
+    "|verifieringskod|engångskod|engangskod|pin-code|kod (?:autoryzacyjny|dostępu|sms|jednorazowy)"
+    "|engangskode|vahvistuskoodi|ověřovací kód"
     "|(?:code|código|codice|kod) (?:de|di) (?:vérification|sécurité|verificación|seguridad|acceso|verificação"
     "|verifica|sicurezza)|kod weryfikacyjny|doğrulama kodu|код подтверждения|код для входа)"
 )
@@ -22,15 +23,15 @@ _CODE_KINDS = any_case(
 )
 _CODE_OF = f"{any_case('(?:code|código|codice)')} (?:de|di) (?:[a-zéèóã]{{5,14}})"
 _CARD_CODE = any_case(
-    "(?:kartenprüf(?:nummer|ziffer)|cryptogramme(?: visuel)?"
+    "(?:kartenprüf(?:nummer|ziffer)|prüf(?:nummer|ziffer)|(?:cvv|cvc)-code|cryptogramme(?: visuel)?"
     "|card (?:security|verification) (?:code|value|number)"
     "|código de seguridad|codice di sicurezza|código de segurança|güvenlik kodu)"
 )
 _ON_CARD = any_case(
-    "(?: (?:on|of|de|der|auf|della|da|do|van) (?:the |my |la |el |der |meiner |mijn )?(?:back of )?"
-    "(?:card|karte|tarjeta|carte|carta|cartão|kaart))"
+    "(?: (?:on|of|de|der|auf|della|da|do|van) (?:the |my |la |el |der |meiner |mijn |il )?(?:back of )?"
+    "(?:card|karte|tarjeta|carte|carta|cartão|kaart|back|front))"
 )
-_IS = "(?: is| ist| est| es| è| é)?[ :=]{1,3}"
+_IS = "(?: is| lautet| ist| est| es| è| é)?[ :=]{1,3}"
 _VALID = any_case(
     "(?:exp(?:ires?|iry|iration|[.])?|valid(?: thru| until| to| till)?"
     "|thru|gültig bis|vence|validade|scad(?:e|enza))"
@@ -41,7 +42,7 @@ RULES = (
     Rule(  # codes of cards and telephones, once they are named
         "PASSWORD",
         f"((?:^|[^A-Za-z])(?:{_SHORT_CODES}|PIN|TAN)(?:{ASSIGN}{QUOTE}?|[^0-9A-Za-z\r\n{SEP}]{{0,2}}[ ]"
-        f"(?:[A-Za-zè]{{1,10}} ){{0,4}}))({_DIGITS}|[0-9]{{3}})([0-9A-Za-z.,]?[0-9A-Za-z]?)",
+        f"(?:[A-Za-zèäé]{{1,10}} ){{0,4}}))({_DIGITS}|[0-9]{{3}})([0-9A-Za-z.,]?[0-9A-Za-z]?)",
         examples=(
             "exp 09/28 cvv ‹737›",
             '"cvc":"‹123›"',
@@ -49,6 +50,8 @@ RULES = (
             "Il PIN della SIM è ‹4821›",
             "Je verificatiecode is ‹966 743›",
             "OTP hai ‹482-716›, jaldi",
+            "Din engångskod är ‹718 204›",
+            "kod autoryzacyjny ‹718 204›",
         ),
         stays=("PIN 13 of the header", "pin 4 is high"),
         unless=(
@@ -75,7 +78,8 @@ RULES = (
     ),
     Rule(
         "PASSWORD",
-        "((?:验证码|驗證碼|認証コード|確認コード|인증번호|인증 코드|رمز التحقق|קוד אימות|ओटीपी)"
+        "((?:验证码|驗證碼|校验码|认证码|动态码|動態碼"
+        "|認証コード|確認コード|인증번호|인증 코드|رمز التحقق|קוד אימות|ओटीपी)"
         "[^0-9\r\n<]{0,8})([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})([^0-9]|$)",
         examples=("您的验证码是‹482913›，请勿泄露", "認証コード：‹482913›"),
     ),
@@ -91,6 +95,9 @@ RULES = (
             "valid thru 09/27 code ‹417›",
             "please, expires 12/28 code ‹050›",
             "código de seguridad de la tarjeta ‹417›",
+            "CVV-Code ‹382›",
+            "Prüfnummer der Karte: ‹382›",
+            "security code on the back is ‹382›",
         ),
         stays=("verification code 404", "on 09/27: code 417, refused"),
         unless=(Unless(after="[.,][0-9]"),),

@@ -28,7 +28,7 @@ KEY_OF = any_case(
     "|lookup|row|map|dict|index|group|shard|composite|unique|unexpected|range|event|trace|bucket"
     "|storage path|page|next|continuation|pad|eos|bos|stop|mask|start|end|first|last|order|join"
     "|session key|natural|surrogate|document|translation|config|host|mon|tur|don|hoc|fingerprint|monkey"
-    "|image|file|blob|tag|lock|state|artifact|memo|correlation|record|node|kafka|etcd|from)"
+    "|image|file|blob|tag|lock|state|artifact|memo|correlation|record|node|kafka|etcd|from|restore)"
 )
 """What has keys that are no secrets."""
 TOKEN_OF = any_case(
@@ -122,7 +122,10 @@ RULES = (
             "X-Vendor-Key: ‹a895013d9dc1bbf710aef1f385e54c89›",
             "deploy key: ‹a895013d9dc1bbf710aef1f385e54c89›",
         ),
-        stays=("cache key a895013d9dc1bbf710aef1f385e54c89", "sort key created_at/2026/01/02_part_1"),
+        stays=(
+            "cache key a895013d9dc1bbf710aef1f385e54c89",
+            "restore key linux-cargo-af9d27547dae497f86b03af2d2c7529",
+        ),
         need=f"(?:{MIXED}|{ODD}).*",
         unless=(
             STAND_IN,

@@ -91,13 +91,16 @@ _THINGS = any_case(
     "|dossier|réclamation|bestelling|bestelnummer|klantnummer|factuur|factuurnummer|zaaknummer|meldingsnummer"
     "|zamówieni(?:e|a)|zgłoszeni(?:e|a)|faktura|faktury|sprawa|sprawy|objednávka|sipariş|başvuru|kayıt|talep"
     "|vorgang|auftrag|rechnung|bestellung|vertrag|aktenzeichen|steuernummer|steuer-?id|complaint|receipt|folio"
+    "|plainte|sinistre|contrat|contrato|contratto|contract|chamado|atendimento|ocorrência|denuncia|reclamo|segnalazione"
+    "|aangifte|klacht|klantnr|umowa|zlecenie|reklamacja|smlouva|avtal|avtale|szerződés|contractul|договор|vertragsnr"
     "|tracking|parcel|policy|claim|beställning|ärende|ordre|tilaus|заказ|заявка|договор|счёт|счет)"
 )
 _NO_OF = any_case("(?:no|nr|n|num|number|numero|número|numéro|nummer|numarası|номер)")
 _THINGS_UNCASED = "单号?|單號?|编号?|編號?|(?:受付|注文|管理|お客様|問い合わせ)番号?|(?:주문|접수)번호?"
 """Their last sign may be gone: a letter without blanks before a number does not belong to it (`views.py`)."""
 NUMBERED_ABROAD = (
-    f"(?:(?:^|[^A-Za-z]){_THINGS}(?:[ -]?{_NO_OF}|[ ]?[Nn]?[°º№])?[.]?|{_THINGS_UNCASED})"
+    f"(?:(?:^|[^A-Za-z])(?:{_THINGS}|[A-Za-zäöü]{{3,20}}s-?(?:nummer|[Nn]r))"
+    f"(?:[ -]?{_NO_OF}|[ ]?[Nn]?[°º№])?[.]?|{_THINGS_UNCASED})"
     "[\"']?[ :：=#]{0,3}[\"']?$"
 )
 """Words, in a dozen languages, right behind which a number is one of a thing."""

@@ -51,7 +51,7 @@ _CALL_WORD = any_case(
     "|appel(?:le|ez|er)(?:-moi|-nous)?|chiam(?:a|i|ate|are)(?:mi|ci)?|ligue"
     "|(?:mi|meu|min|mitt|mijn|meine?|il mio|mon|mój|мой|мое|моё) "
     "(?:numero|número|numéro|numer|nummer|номер|celular|móvil|cellulare|portable|handynummer)"
-    "|contáct(?:e|a)(?:nos|me)|escríb(?:e|a)(?:nos|me)|localizarme|bereikbaar|bereiken|terugbellen|terug"
+    "|contáct(?:e|a)(?:nos|me)|escríb(?:e|a)(?:nos|me)|localizarme|encuentras|encontrarme|ubicarme|bereikbaar|bereiken|terugbellen|terug"
     "|meu (?:contato|zap|whats)"
     "|(?:mera|meri|apka|aapka|uska|unka|iska|hamara) (?:mobile |phone )?(?:number|no)|mijn 06(?:-nummer)?"
     "|zadzwoń|dzwoń|zavolejte|позвони(?:те)?|звоните)"
@@ -115,10 +115,14 @@ _OF_AN_OFFICE = any_case(
 _SERVICE = any_case(
     "(?:kunden(?:dienst|service)|klanten(?:service|dienst)|kunde?(?:tjänst|service)|asiakaspalvelu"
     "|help ?(?:desk|line)|(?:customer|support|service|info) ?(?:care|line|centre|center)|toll[- ]free"
-    "|infolin(?:ia|e|ea)|servicio (?:técnico|al cliente)|atención al cliente|servizio clienti|numero verde"
-    "|assistência(?: técnica)?|services? clients?|numéro vert|biuro obsługi(?: klienta)?|müşteri hizmetleri"
+    "|(?:customer|technical|phone) (?:support|service)|reception(?: desk)?|front desk|switchboard"
+    "|infolin(?:ia|e|ea)|(?:servicio|soporte)(?: técnico| al cliente)?|(?:línea de )?atención(?: al cliente)?"
+    "|(?:servizio|assistenza) (?:clienti|tecnica)|centralino|centralita|recepción|ouvidoria|numero verde"
+    "|assistência(?: técnica)?|services? (?:clients?|après-vente)|assistance(?: technique)?"
+    "|numéro vert|biuro obsługi(?: klienta)?|müşteri hizmetleri"
     "|(?:danışma|destek) hattı|çağrı merkezi|sekretariat|auskunft|rückfragen|linha de apoio"
-    "|zákaznická linka|vevőszolgálat|relații cu clienții|горячая линия|notruf|notdienst|bereitschaft)"
+    "|zákaznická linka|vevőszolgálat|relații cu clienții|горячая линия|notruf|notdienst|bereitschaft"
+    "|serwis|växel|empfang|vermittlung|praxis|kanzlei)"
 )
 """Who may be called, right before the number."""
 _CALLED_AT = any_case("(?:pe|par|ko|pr) (?:call|phone|ring|message|msg|sms|whatsapp|miss ?call)")
@@ -170,6 +174,7 @@ RULES = (
             "cellulare rotto, fattura n. 5964711",
             "手机维修,单号960878229",
             "mobiel kapot, klantnummer: 70143255",
+            "Telefonvertrag, Vertragsnummer 8820147731",
         ),
         unless=(
             f"(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})$",
@@ -197,7 +202,7 @@ RULES = (
     Rule(
         "PHONE",
         f"((?:^|[^A-Za-z]){_CALL_WORD}{_CALL_GAP})"
-        f"([6-9][0-9]{{4}} [0-9]{{5}}"
+        f"([6-9][0-9]{{4}} [0-9]{{5}}|[1-9]{{2}}[ -]9[0-9]{{4}}[ -][0-9]{{4}}"
         f"|(?:[18][ -])?[(]?[0-9]{{2,5}}[)]?[ ./{DASH}]{{1,3}}[0-9]{{2,4}}(?:[ .{DASH}]?[0-9]{{2,4}}){{0,4}}"
         f"{_EXTENSION}"
         f"|0[0-9]{{9,10}}|[2-9][0-9]{{9}}|[5-9][0-9]{{8}}){NOT_TAILED}",
@@ -209,6 +214,7 @@ RULES = (
             "contáctenos en el ‹603 949 275›",
             "apka number ‹98204 82716› hai kya",
             "te bereiken op ‹010 241 17 60›",
+            "meu contato: ‹31 99274 1058›",
         ),
         stays=("call 12 34", "call 650055929 failed"),
         need="(?:[^0-9]*[0-9]){7}.*",
@@ -238,6 +244,15 @@ RULES = (
             Unless(before=IS_NUMBERED),
             Unless(before="^[0-9] .*"),
         ),
+        alone=True,
+    ),
+    Rule(  # pairs behind the code of a place, and no more of them
+        "PHONE",
+        f"({NUMBERED_EDGE}|[0-9] |{EDGE}+.{DASH}/])(0[2-9][0-9]{{1,3}}(?: [0-9]{{2}}){{3}})"
+        f"((?: [0-9]|[.:{DASH}]?{TAIL})*)",
+        examples=("Praxis Dr. Brandt, ‹06131 47 29 80›", "Anmeldung ‹0731 20 59 46›."),
+        stays=("0730 20 59 46 11", "order 0731 20 59 46", "00000260 0731 20 59 46"),
+        unless=(Unless(before=IS_NUMBERED), Unless(before="^[0-9] .*")),
         alone=True,
     ),
     Rule(  # what it is stands behind it

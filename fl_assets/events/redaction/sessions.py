@@ -1,7 +1,7 @@
 """Secrets of a session: cookies, codes in callbacks, digests, hashes of passwords, encoded certificates."""
 
 from fl_assets.events.redaction.blocks import MIXED, SEP, STAND_IN
-from fl_assets.events.redaction.rule import Rule, any_case
+from fl_assets.events.redaction.rule import Rule, Unless, any_case
 
 _COOKIE_CHAR = "[0-9A-Za-z_.~+/%:=-]"
 _SESSION_COOKIES = "|".join(
@@ -24,6 +24,11 @@ _FORGERY = any_case(
 )
 _SEED = any_case("(?:totp|otp|2fa|mfa|two-factor|authenticator|setup key|manual entry|one-time)")
 _BULLET = "(?:[ \t]{0,4}(?:[0-9]{1,2}[.)]|[-*•])[ \t]?)"
+_OF_RECOVERY = any_case(
+    "(?:(?:recovery|backup|scratch|rescue|wiederherstellungs|notfall|emergency)[ -]?code"
+    "|(?:code|codici|código)s? (?:de|di) "
+    "(?:secours|récupération|recuperación|recupero|recuperação|respaldo|backup))"
+)
 _RECOVERY = (
     "(?:[0-9A-Za-z]{4,8}-[0-9A-Za-z]{4,8}|[0-9A-Za-z]{3,8}(?:-[0-9A-Za-z]{3,8}){2,3}|[0-9a-f]{8,10}|[0-9]{8})"
 )
@@ -137,12 +142,12 @@ RULES = (
     ),
     Rule(
         "API_KEY",
-        f"({any_case('(?:recovery|backup|scratch|rescue|wiederherstellungs|notfall|emergency)')}[ -]?"
-        f"{any_case('code')}s?(?:[^0-9A-Za-z<{SEP}]{{1,4}}(?:(?:is|are) )?"
+        f"({_OF_RECOVERY}s?(?:[^0-9A-Za-z<{SEP}]{{1,4}}(?:(?:is|are) )?"
         f"| for [^\r\n:<{SEP}]{{1,30}}:?\r?\n)"
         f"{_BULLET}?)({_RECOVERY}(?:[,; \r\n]{{1,3}}{_BULLET}?(?:{_RECOVERY})){{0,15}})([^0-9A-Za-z-]|$)",
         examples=(
             "recovery codes: ‹2142f-6cc6b, 91ab2-03f7d›",
+            "codici di backup: ‹h2k9-81mm-x0pp›",
             "Recovery codes for Anna:\n 1. ‹8kd2-pq91-zz0x\n 2. m3v7-0ahq-1lwt›",
         ),
         stays=("backup codes: see user-guide",),
@@ -167,11 +172,12 @@ RULES = (
         examples=(
             "enter this setup key manually: ‹SWHGOBO5S6KOYX5D43LVATPVJJHF3U3V›",
             "TOTP secret ‹JBSWY3DPEHPK3PXP›",
+            "TOTP seed: ‹KVZXQWERTYLMNBHG›",
             "2FA setup key: ‹KVKFKRCPNZQUYMLXOVYDSQKJKZDTSRLD›",
             "authenticator key: ‹JBSW Y3DP EHPK 3PXP›",
         ),
         stays=("the setup key of GITHUBORGANISATION is missing",),
-        need="[^2-7]*[2-7].*|[A-Z]{26,}$",
+        unless=(Unless(before=".*[^:=] [\"'`]?", value="[A-Z]{1,25}$"),),
     ),
     Rule(
         "API_KEY",
