@@ -119,8 +119,20 @@ def json_records(lines: Lines) -> Iterator[tuple[int, Any] | RefusedLine]:
     A file is read line by line if one of its first two lines is an object or a list by itself; a line may
     then have several values, and a bad one costs that line alone. Otherwise a document ends where its
     brackets do; one that does not parse is tried line by line. Documents over `MAX_DOCUMENT_BYTES` or
-    `MAX_DOCUMENT_VALUES` are refused.
+    `MAX_DOCUMENT_VALUES` are refused. Lines of words, which a program prints between its records, are
+    counted.
     """
+    words = 0
+    for record in _values_of(lines):
+        if record is _WORDS:
+            words += 1
+        else:
+            yield record
+    if words:
+        yield RefusedLine(0, "not_used", f"{words:,} {'line is' if words == 1 else 'lines are'} no JSON", 0)
+
+
+def _values_of(lines: Lines) -> Iterator[tuple[int, Any] | RefusedLine]:
     numbered = ((number, line.removeprefix(b"\xef\xbb\xbf").rstrip()) for number, line in lines)
     filled = ((number, line) for number, line in numbered if line)
     first = list(islice(filled, 2))
@@ -219,6 +231,8 @@ def _of_line(number: int, line: bytes) -> Iterator[tuple[int, Any] | RefusedLine
             yield from ((number, value) for value in values)
         elif (value := _behind_words(line)) is not None:
             yield number, value
+        elif b'":' not in line and line[-1:] not in _ENDS and not _events_in(line):
+            yield _WORDS
         else:
             yield RefusedLine(number, "bad_json", str(error), _events_in(line))
 
@@ -238,6 +252,10 @@ def _behind_words(line: bytes) -> Any:
     return _parsed(line[place:]) if place > 0 and line[-1:] == b"}" else None
 
 
+_WORDS = RefusedLine(0, "not_used", "words", 0)
+"""Stands for a line that is no part of a record."""
+_ENDS = {b"}", b"]", b",", b'"'}
+"""How a line ends that was cut off a record."""
 _MAX_WORDS = 300
 _BETWEEN = re.compile(rb"}\s*{")
 _BLANK = re.compile(r"\s*")

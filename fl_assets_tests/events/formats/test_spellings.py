@@ -239,11 +239,19 @@ def test_native_events_in_a_list_or_pretty_printed_are_events(indent):
     assert detect("x", b"\n".join(map(orjson.dumps, events))) is None
 
 
-def test_lines_of_words_between_spans_lose_no_event():
-    content = b"INFO starting\n" + orjson.dumps(request(SPAN)) + b"\nINFO done\n"
-    _, (event,), refused = rows("x", content)
+@pytest.mark.parametrize("option", [None, orjson.OPT_INDENT_2])
+def test_lines_of_words_between_spans_lose_no_event_and_are_counted(option):
+    span = orjson.dumps(request(SPAN), option=option)
+    content = b"INFO starting\n  at once\n" + span + b"\n2026-11-02 [main] 1 done\n"
+    _, (event,), (refused,) = rows("x", content)
     assert event["event_id"] == f"{TRACE}:{TOOL}"
-    assert [one.events for one in refused] == [0, 0]
+    assert (refused.reason, refused.detail, refused.events) == ("not_used", "3 lines are no JSON", 0)
+
+
+@pytest.mark.parametrize("rest", [b'"name": "x"}]}', b'x", "b": [1', b'cut"}', b"{cut"])
+def test_the_rest_of_a_record_that_was_cut_is_no_line_of_words(rest):
+    _, _, (refused,) = rows("x", orjson.dumps(request(SPAN)) + b"\n" + rest)
+    assert (refused.reason, refused.line) == ("bad_json", 2)
 
 
 SAID = {
