@@ -16,6 +16,7 @@ import duckdb
 from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES, TABLES, Table
 from fl_assets.events.across_files import CHANGES_SQL, WITH_CHANGES, RowChange, find_repeats, find_words
 from fl_assets.events.duplicates import Duplicates, Files, Replaced, ReplacedRows, staged_path, staged_paths
+from fl_assets.events.quarantine import lost_events
 from fl_assets.events.side_rows import SIDE_TABLES, hashed_sql
 from fl_assets.events.stage import PARQUET
 from fl_assets.infra.lake import SCHEMA_VERSION, Lake, LakeFile, Manifest
@@ -188,7 +189,7 @@ class Commit:
                 schema_version=SCHEMA_VERSION,
                 duckdb_version=duckdb.__version__,
                 files=self._together(table, day, kept, self.files[table.name, day]),
-                stats=dict(sorted((_stats_of(old) + stats).items())),
+                stats=dict(sorted(_counts(table, old, stats).items())),
             )
         )
         if gain.rows or lost_rows or changed:
@@ -244,9 +245,9 @@ class Commit:
         return self.lake.add(table.name, day, rows, write)
 
 
-def _stats_of(old: Manifest | None) -> Counter[str]:
-    """Return the counts of a day so far; an earlier release counted each refused line as one event."""
-    stats = Counter(old.stats if old else {})
-    if old and old.table == QUARANTINED_EVENTS.name:
-        stats.setdefault("lost_events", old.rows)
-    return stats
+def _counts(table: Table, old: Manifest | None, more: Counter[str]) -> Counter[str]:
+    """Return the counts of a day and what is added to them; of lost events also that there are none."""
+    counts = Counter(old.stats if old else {}) + more  # which leaves out what is nought
+    if table == QUARANTINED_EVENTS:
+        counts["lost_events"] = lost_events(old) + more["lost_events"]
+    return counts

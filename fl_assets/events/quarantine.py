@@ -146,5 +146,10 @@ def stage_refused(
 
 
 def lost_events(manifest: Manifest | None) -> int:
-    """Return how many events of a day were lost with refused lines."""
-    return int(manifest.stats.get("lost_events", manifest.rows)) if manifest else 0
+    """Return how many events of a day were lost with refused lines.
+
+    Without a count it is none, unless the day is of a release that counted each line as one, and no files.
+    """
+    if manifest is None:
+        return 0
+    return int(manifest.stats.get("lost_events", 0 if "unread_files" in manifest.stats else manifest.rows))

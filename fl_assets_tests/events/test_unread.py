@@ -8,7 +8,7 @@ import tarfile
 import time
 import zipfile
 import zlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fl_assets.events.mend import mended
 from fl_assets.events.unread import looks_like
 from fl_assets_tests.build import DAY, call_line, turn_line
-from fl_assets_tests.events.test_ingest import Case
+from fl_assets_tests.events.test_ingest import Case, SummingEngine
 
 
 @pytest.fixture
@@ -94,6 +94,21 @@ def test_a_file_of_no_known_format_is_one_refusal_that_names_it_and_what_it_look
     assert [one.path for one in case.engine.index.unread()] == [f"n1/{name}"], "and is there still"
     (case.cache / "n1" / name).unlink()
     assert case.engine.index.unread() == []
+
+
+def test_what_was_left_out_on_the_day_it_came_does_not_count_as_broken(case):
+    engine = SummingEngine(case.settings, clock=lambda: datetime(2026, 11, 1, 12, tzinfo=UTC))
+    case.write("n1/good.jsonl", call_line("e1"))
+    case.write("n1/config.json", b'{"a": [1]}')
+    assert engine.ingest().events == 1
+    assert (engine.day_stats(DAY)["quarantined"], engine.day_stats(DAY)["bad_ratio"]) == (1, 0)
+    case.write("n1/tools.json", b'{"b": [1]}')
+    case.write("n1/spans.jsonl", b"INFO begun", OTLP.replace(b"VALUE", b'"x"'), b"INFO done", b"INFO bye")
+    assert engine.ingest().events == 1
+    assert (engine.day_stats(DAY)["quarantined"], engine.day_stats(DAY)["bad_ratio"]) == (3, 0)
+    case.write("n1/bad.jsonl", call_line("e2"), b"{cut")
+    engine.ingest()
+    assert (engine.day_stats(DAY)["lost_events"], engine.day_stats(DAY)["quarantined"]) == (1, 4)
 
 
 def test_a_foreign_file_that_grows_stays_one_refusal(case):
