@@ -102,7 +102,7 @@ PAIR_TOTALS_SQL = """
     from fl_pairs group by family order by family"""
 
 # Another tool for the same end: the call right after a failure, against the call right after a success of the
-# same method.
+# same method. Of calls to that tool itself neither counts: it cannot be what is called in its own place.
 INSTEAD_SQL = """
     with followed as (
         select service, method, family_id, success, session, node_id, lead(method) over steps as next_method,
@@ -116,18 +116,22 @@ INSTEAD_SQL = """
         from followed join fl_methods using (family_id, service, method)
         where next_method is not null and next_method <> method group by all),
     all_failures as (
-        select family_id as family, count(*) as failures
+        select family_id as family, method, count(*) as failures
         from followed join fl_methods using (family_id, service, method) group by all),
     after_success as (
         select m.family_id as family, next_method, count(*) as times
-        from followed f join fl_methods m using (service, method) where f.success group by all),
+        from followed f join fl_methods m using (service, method)
+        where f.success and next_method <> method group by all),
     all_successes as (
-        select m.family_id as family, count(*) as successes
+        select m.family_id as family, method, count(*) as successes
         from followed f join fl_methods m using (service, method) where f.success group by all)
-    select family, next_method, a.times, a.succeeded, a.sessions, a.nodes, failures,
-        coalesce(s.times, 0) as times_after_success, coalesce(successes, 0) as successes
-    from after_failure a join all_failures using (family)
-        left join after_success s using (family, next_method) left join all_successes using (family)
+    select family, next_method, a.times, a.succeeded, a.sessions, a.nodes,
+        (select sum(failures)::bigint from all_failures f
+            where f.family = a.family and f.method <> a.next_method) as failures,
+        coalesce(s.times, 0) as times_after_success,
+        coalesce((select sum(successes)::bigint from all_successes c
+            where c.family = a.family and c.method <> a.next_method), 0) as successes
+    from after_failure a left join after_success s using (family, next_method)
     order by family, next_method"""
 
 CONSEQUENCES_SQL = f"""
@@ -186,7 +190,9 @@ _VAGUE = "'details', 'detail', 'info', 'information', 'data', 'with', 'from', 'l
 EXCESS = 0.1
 """Share by which a call must come before these calls more often than in the service's sessions at large."""
 LOOKUPS_SQL = f"""
-    with calls as (select family, count(*) filter (not failed) as succeeded from fl_universe group by family),
+    with calls as (
+        select family, count(*) filter (not failed) as succeeded, count(*) filter (failed) as failed_calls
+        from fl_universe group by family),
     sessions as (select service, count(distinct session) as sessions from fl_calls group by service),
     usual as (
         select method as name, max(n / sessions) as usual_share from (
@@ -197,7 +203,8 @@ LOOKUPS_SQL = f"""
         from fl_failed join fl_family_of using (message_id) group by all),
     before as (
         select family, name, count(*) filter (not failed) as before_success,
-            any_value(succeeded) as succeeded, count(distinct node_id) filter (not failed) as nodes
+            any_value(succeeded) as succeeded, count(distinct node_id) filter (not failed) as nodes,
+            count(*) filter (failed) as before_failure, any_value(failed_calls) as failed
         from fl_universe join fl_features using (call) join calls using (family)
         where feature = 'earlier' and regexp_matches(lower(name), '{_READS}') group by family, name),
     words as (
@@ -209,7 +216,7 @@ LOOKUPS_SQL = f"""
             from words w join said using (family)
             where length(word) > 3 and word not in ({_VAGUE}) group by all)
         group by all)
-    select family, name as method, before_success, succeeded, nodes
+    select family, name as method, before_success, succeeded, nodes, before_failure, failed
     from before join usual using (name) left join named using (family, name)
     order by family, coalesce(is_named, false) desc,
         greatest(before_success / greatest(succeeded, 1) - usual_share - {EXCESS}, 0) desc,
@@ -343,6 +350,19 @@ EXCEPTIONS_SQL = f"""
     select family, name, count(*) as times, count(distinct node_id) as nodes, sum(count(*)) over (
         partition by family) as failures
     from named group by family, name order by family, times desc, name"""
+
+
+# Exceptions with a trace, and those of them that the script itself raised: the last trace ends in the file
+# in which it begins. What code that a script calls raises may be the very error that it was written to show.
+RAISED_SQL = r"""
+    with traces as (
+        select family_id as family, regexp_extract_all(
+            list_last(string_split(error, 'Traceback (most recent call last)')),
+            'File "([^"\n]+)", line [0-9]', 1) as files
+        from fl_calls c join {source} r using (event_date, event_id)
+        where family_id is not null and contains(error, 'Traceback (most recent call last)'))
+    select family, count(*) as traces, count(*) filter (files[1] = files[-1]) as raised_by_itself
+    from traces where len(files) > 0 group by family order by family"""
 
 
 # Arguments that messages name in quotes, on a line of their own or after a colon, and that the method does

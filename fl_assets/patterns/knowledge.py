@@ -131,9 +131,19 @@ def _costs(connection: Any, source: str, min_nodes: int) -> pd.DataFrame:
     reporting = connection.execute("select count(distinct node_id) from fl_calls").fetchone()[0]
     least = max(1, min(min_nodes, reporting))
     arguments = read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source))
-    names = _names(read, source, min_nodes) | {"argument": _blamed(arguments, least)}
+    reads = read(call_sums.LOOKUPS_SQL)
+    names = _names(read, source, reads, min_nodes) | {"argument": _blamed(arguments, least)}
     for column, name_of in names.items():
         costs[column] = [name_of.get(family, "") for family in families]
+    costs["read_before"] = [
+        json.dumps(
+            _read_before(reads[reads["family"] == family], {names[one].get(family) for one in LOOKUPS})
+        )
+        for family in families
+    ]
+    raised = read(call_sums.RAISED_SQL.replace("{source}", source)).set_index("family").to_dict()
+    for column in ("traces", "raised_by_itself"):
+        costs[column] = [raised[column].get(family, 0) for family in families]
     objects = {
         "exceptions": _exceptions(read(call_sums.EXCEPTIONS_SQL), min_nodes),
         "arguments": _arguments(read(call_sums.ARGUMENTS_SQL), least),
@@ -157,12 +167,13 @@ def _stated_of(families: Sequence[str], texts: pd.DataFrame, min_nodes: int) -> 
     }
 
 
-def _names(read: Callable[[str], pd.DataFrame], source: str, min_nodes: int) -> dict[str, Mapping[str, str]]:
+def _names(
+    read: Callable[[str], pd.DataFrame], source: str, reads: pd.DataFrame, min_nodes: int
+) -> dict[str, Mapping[str, str]]:
     """Return what families can be named by beside their failures: calls before them, and other services.
 
     A service that reports calls of its own has a name that may be shown, on however few nodes.
     """
-    reads = read(call_sums.LOOKUPS_SQL)
     services, routes, beside = (
         read(statement).assign(nodes=min_nodes)
         for statement in (
@@ -188,6 +199,14 @@ def _lookups(rows: pd.DataFrame, words: str, without: str, share: float, min_nod
     names = usual["method"].str
     usual = usual[names.contains(words, case=False) & ~names.contains(without, case=False)]
     return usual.drop_duplicates("family").set_index("family")["method"].to_dict()
+
+
+def _read_before(rows: pd.DataFrame, named: set[str | None]) -> dict[str, list[int]]:
+    """Return, by reading call that is named, the first failures of a session after it, and all of them."""
+    return {
+        row["method"]: [int(row["before_failure"]), int(row["failed"])]
+        for row in rows[rows["method"].isin(named - {None})].to_dict("records")
+    }
 
 
 def _exceptions(rows: pd.DataFrame, min_nodes: int) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ from fl_assets.core.models import Advice, Alternative, Benefit, Contrast, Cure, 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks.facts import TRANSIENT, Facts, safe_name
-from fl_assets.playbooks.fleet import Answer, FleetKnowledge, is_thought
+from fl_assets.playbooks.fleet import OWN_WORK, Answer, FleetKnowledge, is_thought
 from fl_assets.playbooks.wording import (
     consequence_of,
     contrast_text,
@@ -78,12 +78,19 @@ def advice_of(
         nodes=tuple(name for name in nodes if safe_name(name, "")),
         denominators=Denominators.model_validate(facts, from_attributes=True),
         consequence=consequence_of(known, facts, first_seen),
-        contrasts=tuple(_finding(Contrast, one, contrast_text(one), "kind") for one in mine.contrasts),
+        contrasts=tuple(
+            _finding(Contrast, one, contrast_text(one), "kind")
+            for one in mine.contrasts
+            if not (facts.is_command and _is_of_its_form(one))
+        ),
         cures=tuple(
             _finding(Cure, one, cure_text(one), "subject")
             for one in mine.cures
-            # Repeating the same call is a cure for a busy service, not for an agent's own mistake.
-            if (one["subject"] != "same" or facts.failure_class in TRANSIENT) and not is_thought(one["name"])
+            # Repeating the same call is a cure for a busy service, not for an agent's own mistake; of its own
+            # work the next command is repair.
+            if (one["subject"] != "same" or facts.failure_class in TRANSIENT)
+            and not is_thought(one["name"])
+            and not (one["source"] == "instead" and (facts.is_command or facts.rule_id in OWN_WORK))
         ),
         alternatives=tuple(
             Alternative(
@@ -108,6 +115,16 @@ def advice_of(
         judged_by=_JUDGED_BY_MACHINE if is_by_machine else _JUDGED_BY_PEOPLE,
         undone_by=_UNDONE_BY_MACHINE if is_by_machine else "Remove the paragraph or step again.",
     )
+
+
+def _is_of_its_form(contrast: Row) -> bool:
+    """Whether a difference of commands says only what kind of command it is.
+
+    Each command does something else: one that runs a script is short, has no option, and comes after the
+    script was written, whatever it is that fails.
+    """
+    is_form = contrast["kind"] in ("command", "earlier") or contrast["name"] == "command"
+    return is_form or (contrast["kind"] == "flag" and contrast["relation"] == "missing")
 
 
 def _finding(record: type[Finding], row: Row, text: str, kind: str) -> Finding:

@@ -88,8 +88,13 @@ class Facts:
     profile: str = ""
     argument: str = ""
     dependency: str = ""
+    read_before: tuple[tuple[str, int, int], ...] = ()
+    """Of the reading calls above: sessions that failed after one, and all that failed."""
     exceptions: tuple[tuple[str, float], ...] = ()
     """Share of the failures by type of exception."""
+    traces: int = 0
+    raised_by_itself: int = 0
+    """Failures with a trace of a script, and those of them that it raised itself."""
     retry_share: float = 0.5
     """Share of second attempts that work, with one success and one failure added."""
     arguments: tuple[tuple[str, str], ...] = ()
@@ -143,7 +148,12 @@ class Facts:
             words=readable(str(row.get("template") or "")),
             stated_limit=number_of(known, "stated_limit"),
             stated_wait_ms=number_of(known, "stated_wait_ms"),
+            read_before=tuple(
+                (name, *counts) for name, counts in json.loads(known.get("read_before") or "{}").items()
+            ),
             exceptions=tuple(json.loads(known.get("exceptions") or "{}").items()),
+            traces=int(number_of(known, "traces") or 0),
+            raised_by_itself=int(number_of(known, "raised_by_itself") or 0),
             retry_share=(1 + (number_of(known, "recovered") or 0)) / (2 + (number_of(known, "retried") or 0)),
             arguments=tuple(json.loads(known.get("arguments") or "{}").items()),
             is_command=is_command,
@@ -159,6 +169,17 @@ class Facts:
         if not self.p99_ms or self.failure_p50_ms is None:
             return None
         return self.failure_p50_ms / self.p99_ms
+
+    @property
+    def own_share(self) -> float:
+        """Share of the failures that a change of what the agent does can reach.
+
+        Of scripts that stop, those that raised the exception themselves: what the code that they call raises
+        may be the very error that they were written to show.
+        """
+        if self.rule_id != "own-script" or not self.traces:
+            return 1.0
+        return self.raised_by_itself / self.traces
 
     @property
     def target(self) -> str:

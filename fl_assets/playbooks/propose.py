@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from fl_assets.core.models import Advice, Playbook, Violation
+from fl_assets.core.models import PRIOR_REDUCTION, Advice, Playbook, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.playbooks.advise import advice_of, incident_node_of
 from fl_assets.playbooks.facts import Facts
@@ -24,7 +24,7 @@ from fl_assets.playbooks.fleet import MOST, SETTING, Answer, FleetKnowledge, fle
 from fl_assets.playbooks.remedies import Remedy
 from fl_assets.playbooks.rules import held_by
 from fl_assets.playbooks.versions import Earlier, content_of, following, history_of
-from fl_assets.playbooks.wording import ANY_METHOD, evidence, fields_of, named, tools_of
+from fl_assets.playbooks.wording import ANY_METHOD, evidence, fields_of, named, reading_text, tools_of
 
 Row = Mapping[str, Any]
 NOTHING_KNOWN = FleetKnowledge()
@@ -126,6 +126,9 @@ def _of_remedies(
             continue
         if remedy.category in NEEDS_AGENT and not facts.is_agent:
             continue
+        # A command may have changed something, and no setting sends it again: the agent does.
+        if facts.is_command and any(change.key == "max_retries" for change in remedy.changes):
+            continue
         changes = {change.key: change.computed(facts, pasted) for change in remedy.changes}
         if None in changes.values():  # a formula lacks a number
             continue
@@ -133,14 +136,16 @@ def _of_remedies(
         readiness, reason = _readiness(remedy, mine, settings)
         if readiness == "ready" and any(ANY_METHOD in str(value) for value in changes.values()):
             readiness, reason = "needs_a_look", "What is called has no name that may be shown."
+        read = reading_text(facts, " ".join(map(str, changes.values())))
         found[remedy.category] = Answer(
             remedy_id=remedy.id,
             category=remedy.category,
             title=remedy.title.format_map(texts),
-            description=remedy.description.format_map(texts),
+            description=f"{remedy.description.format_map(texts)} {read}".rstrip(),
             changes={key: str(value) for key, value in changes.items()},
             readiness=readiness,
             reason=reason,
+            reduction=PRIOR_REDUCTION * facts.own_share,
         )
     return list(found.values())
 

@@ -24,7 +24,7 @@ TEXT_FIELDS = frozenset({
     "class", "state", "service", "method", "failures", "calls", "rate", "nodes_affected", "nodes_reporting",
     "window_days", "lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms", "arguments", "argument",
     "exceptions", "exception_habits", "dependency", "caller", "callee", "lookup", "search", "profile",
-    "stated_limit", "limit_per_node", "stated_unit", "stated_wait",
+    "stated_limit", "limit_per_node", "stated_unit", "stated_wait", "raised",
 })  # fmt: skip
 """Fields that a title or description may name, besides the keys of the rule's own changes."""
 _FIELD = re.compile(r"\{([a-z0-9_]+)\}")

@@ -81,6 +81,7 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "callee": named(facts.callee, "its dependencies"),
         "exceptions": _exceptions(facts),
         "exception_habits": _habits(facts),
+        "raised": _raised(facts),
         "argument": named(facts.argument) if safe_name(facts.argument, "") else "every required argument",
         "stated_limit": f"{facts.stated_limit:,.0f} {facts.stated_unit}" if facts.stated_limit else "unknown",
         "limit_per_node": _per_node(facts),
@@ -97,6 +98,8 @@ def _per_node(facts: Facts) -> str:
 
 
 _MIN_SHARE, _MAX_HABITS = 0.05, 4
+_MIN_READ, _MOST_READ = 3, 0.7
+"""Failed sessions from which it is said how many had read first, and the share that is most of them."""
 
 
 def _exceptions(facts: Facts) -> str:
@@ -104,6 +107,19 @@ def _exceptions(facts: Facts) -> str:
     usual = [one for one in facts.exceptions if one[1] >= _MIN_SHARE and safe_name(one[0], "")]
     shown = [f"{named(name)} ({100 * share:.0f} %)" for name, share in usual]
     return f"mostly {', '.join(shown[:_MAX_HABITS])}" if shown else "of several types"
+
+
+def _raised(facts: Facts) -> str:
+    """Say how many exceptions a script raised itself: the others may be what it was written to show."""
+    if not facts.traces:
+        return ""
+    itself = f"{facts.raised_by_itself:,} of {facts.traces:,} with a trace were raised in the script itself"
+    if facts.raised_by_itself == facts.traces:
+        return f"{itself}."
+    return (
+        f"{itself}; the others in code that it calls: those may be the error that it was written to show, or "
+        "a change that is not done."
+    )
 
 
 def _habits(facts: Facts) -> str:
@@ -124,6 +140,24 @@ def _lookup(facts: Facts) -> str:
         if tool and tool not in facts.methods and about.search(facts.words):
             return tool
     return facts.lookup
+
+
+def reading_text(facts: Facts, change: str) -> str:
+    """Say whether sessions that failed had called the reading tool that a change names.
+
+    Where most had, to call it is no cure: it is what it returned that was not kept to.
+    """
+    said = [one for one in facts.read_before if f"`{one[0]}`" in change and one[0] not in facts.methods]
+    if not said or said[0][2] < _MIN_READ:
+        return ""
+    name, read, failed = said[0]
+    if read >= _MOST_READ * failed:
+        of = "All" if read == failed else f"{read:,} of"
+        return (
+            f"{of} {failed:,} sessions that failed had called {named(name)} before: calling it is not "
+            "enough, what it returned has to be kept to."
+        )
+    return f"{failed - read:,} of {failed:,} sessions that failed had not called {named(name)} before."
 
 
 def _with(tool: str, otherwise: str) -> str:
@@ -169,11 +203,12 @@ def headline(facts: Facts, nodes: Sequence[str], since: str) -> str:
     where = f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})" if shown else ""
     fields = fields_of(facts)
     of = f"of {fields['method']} in {fields['service']}"
+    alone = ", all in one session" if facts.sessions == 1 < facts.failures and facts.is_agent else ""
     failed = f"failed ({fields['class']})"
     if facts.kind == "conversation":
-        of, failed = f"with {fields['service']}", f"show {SHOWN[facts.failure_class]}"
+        of, failed, alone = f"with {fields['service']}", f"show {SHOWN[facts.failure_class]}", ""
     return (
-        f"{facts.failures:,} of {facts.calls:,} {things} {of} {failed} in {days}, "
+        f"{facts.failures:,} of {facts.calls:,} {things} {of} {failed} in {days}{alone}, "
         f"on {facts.nodes_affected:,} of {facts.nodes_reporting:,} "
         f"node{'' if facts.nodes_reporting == 1 else 's'}{where}, since {since}."
     )

@@ -452,3 +452,96 @@ def test_a_name_where_a_number_belongs_is_to_be_looked_up():
     }  # fmt: skip
     (answer,) = fleet_answers(Facts.of(pattern()), [row], [])
     assert "never as text. When you only have a name, look the number up" in answer.changes["add_to_prompt"]
+
+
+def test_another_tool_is_counted_against_failures_of_the_others_alone():
+    by_mail: Step = ("find_by_mail", {"mail": "x"}, "Error: user not found")
+    again: list[Step] = [by_mail, ("find_by_name", {"name": "x"}, None)]
+    by_name: list[Step] = [("find_by_name", {"name": "y"}, "Error: user not found")]
+    found: list[list[Step]] = [[("find_by_mail", {"mail": "y"}, None), ("pay", {}, None)]] * 3
+    cures = known_of(again, again, by_name, *found).cures
+    (cure,) = cures[cures["source"] == "instead"].to_dict("records")
+    assert (cure["name"], cure["helped"], cure["tried"]) == ("find_by_name", 8, 8), "of by_name none"
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (("get_order", {}, None), "All 4 sessions that failed had called `get_order` before"),
+        (("greet", {}, None), "4 of 4 sessions that failed had not called `get_order` before"),
+    ],
+)
+def test_whether_sessions_that_failed_had_read_first_is_said(first, said):
+    paid: list[Step] = [("get_order", {}, None), ("pay", {"n": 1}, None)]
+    known = known_of(paid, paid, [first, ("pay", {"n": 2}, "Error: order not found")])
+    row = pattern(failure_class="not_found", methods=["pay"])
+    facts = Facts.of(row, row_of(known, "pay"))
+    assert said in _answers(facts, FleetKnowledge(), REMEDIES, SETTINGS)[0].description
+
+
+def trace(*files: str) -> str:
+    frames = "".join(f'  File "{file}", line 3, in run\n    go()\n' for file in files)
+    return f"Traceback (most recent call last):\n{frames}ValueError: wrong"
+
+
+def test_what_a_script_raised_itself_is_told_from_what_the_code_it_calls_raised():
+    own: list[Step] = [("python", {"command": "python a.py"}, trace("a.py", "lib/b.py", "a.py"))]
+    called: list[Step] = [("python", {"command": "python a.py"}, trace("a.py", "lib/b.py"))]
+    row = row_of(known_of(own, called, called, called), "python")
+    assert (row["traces"], row["raised_by_itself"]) == (16, 4)
+    facts = Facts.of(pattern(failure_class="code_defect", rule_id="own-script"), row)
+    assert fields_of(facts)["raised"].startswith("4 of 16 with a trace were raised in the script itself; ")
+    assert facts.own_share == 0.25
+    assert Facts.of(pattern(rule_id="own-syntax"), row).own_share == 1
+
+
+def test_of_commands_no_difference_of_form_is_shown():
+    rows = [
+        {"kind": kind, "name": name, "relation": relation, "value": "", "better_value": "", "rank": rank,
+         "failed": 50.0, "succeeded": 400.0, "failed_with": 45.0, "succeeded_with": 90.0, "nodes": 4,
+         "rate_with": 0.33, "rate_without": 0.02, "lift": 16.0, "lift_low": 6.0, "lift_high": 40.0}
+        for rank, (kind, name, relation) in enumerate([
+            ("command", "pipe", "missing"), ("earlier", "cat", "earlier"), ("flag", "-n", "missing"),
+            ("length", "command", "up to"), ("flag", "-i", "given"), ("before", "sed", "right before"),
+        ])
+    ]  # fmt: skip
+    known = FleetKnowledge(contrasts=rows)
+    row, answer = pattern(), Answer("r", "prompt", "t", "d", {})
+
+    def shown(*, is_command: bool) -> list[str]:
+        facts = Facts.of(row, is_command=is_command)
+        return [one.name for one in advice_of(facts, [answer], known, row, SETTINGS, "").contrasts]
+
+    assert shown(is_command=True) == ["-i", "sed"]
+    assert len(shown(is_command=False)) == len(rows)
+
+
+def test_no_setting_sends_a_command_again_and_a_host_without_an_address_is_not_tried_again():
+    template = "HTTPSConnectionPool(host=<STR>): Failed to resolve <STR> (Name or service not known)"
+    row = pattern(failure_class="dependency_down", template=template)
+    facts = Facts.of(row, is_command=True)
+    found = [one.remedy_id for one in _answers(facts, FleetKnowledge(), REMEDIES, SETTINGS)]
+    assert found[0] == "dependency-down-unknown-host"
+    assert "dependency-down-retry" not in found
+    assert made(row)[0].remedy_id == "dependency-down-unknown-host"
+    assert made(pattern(failure_class="dependency_down"))[0].remedy_id == "dependency-down-retry"
+
+
+def test_failures_of_one_session_are_said_to_be():
+    assert ", all in one session, on " in made(pattern(sessions=1, failures=9))[0].advice.headline
+    assert "session" not in made(pattern(sessions=2, failures=9))[0].advice.headline
+
+
+def test_what_repairs_an_agents_own_work_is_not_said_to_have_worked():
+    cure = {
+        "source": "instead", "subject": "call", "change": "instead", "name": "sed", "value": "", "helped": 29.0,
+        "tried": 58.0, "help_rate": 0.5, "base_rate": 0.1, "lift": 4.0, "lift_low": 2.0, "lift_high": 8.0,
+        "sessions": 18, "nodes": 4, "tried_without": 90.0, "helped_without": 9.0, "rank": 1,
+    }  # fmt: skip
+    answer, known = Answer("r", "prompt", "t", "d", {}), FleetKnowledge(cures=[cure])
+
+    def shown(rule: str) -> int:
+        row = pattern(failure_class="code_defect", rule_id=rule)
+        return len(advice_of(Facts.of(row), [answer], known, row, SETTINGS, "").cures)
+
+    assert (shown("own-syntax"), shown("code-defect")) == (0, 1)
