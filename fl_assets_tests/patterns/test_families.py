@@ -468,6 +468,8 @@ def test_a_shell_that_found_nothing_to_run_is_no_missing_file():
         ("make: *** No targets specified and no makefile found.  Stop.", "build-not-configured"),
         ("-- Configuring incomplete, errors occurred!", "configure-failed"),
         ("error: could not compile `ring` due to 2 previous errors", "build-failed"),
+        ("/usr/bin/python3: No module named pytest", "missing-module-of-interpreter"),
+        ("python: No module named tox", "missing-module-of-interpreter"),
     ],
 )
 def test_patches_packages_and_builds_are_problems_of_their_own(text, rule):

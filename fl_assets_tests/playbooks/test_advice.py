@@ -534,9 +534,10 @@ def test_failures_of_one_session_are_said_to_be():
 
 def test_what_repairs_an_agents_own_work_is_not_said_to_have_worked():
     cure = {
-        "source": "instead", "subject": "call", "change": "instead", "name": "sed", "value": "", "helped": 29.0,
-        "tried": 58.0, "help_rate": 0.5, "base_rate": 0.1, "lift": 4.0, "lift_low": 2.0, "lift_high": 8.0,
-        "sessions": 18, "nodes": 4, "tried_without": 90.0, "helped_without": 9.0, "rank": 1,
+        "source": "instead", "subject": "call", "change": "instead", "name": "sed", "value": "",
+        "helped": 29.0, "tried": 58.0, "help_rate": 0.5, "base_rate": 0.1, "lift": 4.0,
+        "lift_low": 2.0, "lift_high": 8.0, "sessions": 18, "nodes": 4,
+        "tried_without": 90.0, "helped_without": 9.0, "rank": 1,
     }  # fmt: skip
     answer, known = Answer("r", "prompt", "t", "d", {}), FleetKnowledge(cures=[cure])
 

@@ -583,6 +583,7 @@ def test_a_title_names_the_node_that_the_pattern_names():
     ("failure_class", "rule", "remedy_id"),
     [
         ("not_found", "missing-package", "not-found-package"),
+        ("not_found", "missing-module-of-interpreter", "not-found-module-of-interpreter"),
         ("code_defect", "patch-refused", "code-defect-patch"),
         ("code_defect", "build-failed", "code-defect-build"),
         ("unknown_tool", "missing-program", "unknown-tool-program"),
