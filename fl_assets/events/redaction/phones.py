@@ -125,6 +125,11 @@ _SERVICE = any_case(
     "|serwis|växel|empfang|vermittlung|praxis|kanzlei)"
 )
 """Who may be called, right before the number."""
+_WEAK_SERVICE = any_case(
+    "(?:serwis|servicio|soporte|atención|assistance|reception|recepción|empfang|praxis|kanzlei|växel|vermittlung"
+    "|auskunft|rückfragen|sekretariat)"
+)
+"""The same, but what may have a number as well."""
 _CALLED_AT = any_case("(?:pe|par|ko|pr) (?:call|phone|ring|message|msg|sms|whatsapp|miss ?call)")
 _NUMBER_ALONE = any_case("(?:nummer|number|numero|número|numéro|номер)")
 
@@ -284,12 +289,15 @@ RULES = (
             "service center 482 716",
             "Kundenservice Ticket 4827163",
             "Sekretariat Raum 482 7163",
+            "servicio 4471920 caído",
+            "serwis: 4471920",
         ),
         need="(?:[^0-9]*[0-9]){7}.*",
         unless=(
             f"{_DATE}$",
             "[0-9]+[.,][0-9]+$|[0-9]+0{4}$",
             Unless(before=f".*[^A-Za-z](?:{NUMBERED}|Raum|Zimmer|Fall)[^A-Za-z]{{1,4}}$"),
+            Unless(before=f".*{_WEAK_SERVICE}[^A-Za-z]*$", value="[1-9][0-9]*$"),
             Unless(before=f".*{NUMBERED_ABROAD}"),
         ),
         alone=True,
