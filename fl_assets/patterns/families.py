@@ -104,6 +104,8 @@ _CHECKED = re.compile(
     re.IGNORECASE,
 )
 """The same of arguments: which tool they were for is no part of what is wrong with them."""
+_CODE = re.compile(r"\[type=([a-z_]+),")
+"""What a validator calls its finding."""
 _NESTED = re.compile(r"(?:<STR>(?=\w)|(?<![\w>])'(?=[\w.]+[(\[]))[^|]*[)\]}]'(?!\w)")
 """A quoted value with quotes in it, of which masking took a part for a value."""
 _WRAPPED = re.compile(
@@ -174,8 +176,8 @@ def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str
     """Return the family of each pattern.
 
     Patterns are one family when one rule of the classes calls them so, for one service; or when they are of
-    one class and status and the first sentences of messages of theirs are the same once what is quoted,
-    bracketed or varies is left out.
+    one class, status and code of a validator, and the first sentences of messages of theirs are the same once
+    what is quoted, bracketed or varies is left out.
 
     Args:
         messages: `message_id, masked_error, has_text, service, first_day`.
@@ -206,7 +208,8 @@ def families(messages: pd.DataFrame, grouped: pd.DataFrame, kind_of: Mapping[str
         if kind.is_family:
             key: tuple = (kind.rule_id, service[name])
         elif has_text and any(word not in "*?" for word in shape):
-            key = (kind.failure_class, status_of(text), group, dependencies(skeleton(text)))
+            code = _CODE.findall(text)[:1]
+            key = (kind.failure_class, status_of(text), group, *code, dependencies(skeleton(text)))
         else:
             key = (name,)
         links.join(first.setdefault(key, patterns[name]), patterns[name])

@@ -373,6 +373,22 @@ def test_calls_that_are_wrong_in_one_way_are_one_family(texts):
     assert len(set(family_of.values())) == 1
 
 
+def test_a_validators_code_says_which_failure_it_is():
+    finding = (
+        "1 validation error for A\nx\n  Input should be a valid {} [type={}, input_value=1, input_type=x]"
+    )
+    kinds_of = {
+        "integer": "int_type",
+        "string": "string_type",
+        "list": "list_type",
+        "boolean": "bool_type",
+        "number": "float_type",
+        "dictionary": "dict_type",
+    }
+    _, _, family_of = grouped_of(known([finding.format(*kind) for kind in kinds_of.items()]))
+    assert len(set(family_of.values())) == len(kinds_of)
+
+
 def test_calls_that_are_wrong_in_different_ways_are_different_families():
     texts = [
         "unknown function 'f'",
