@@ -233,6 +233,19 @@ WRAPPED = {
         for line in lines
         for part in ((b"P", line[:9]), (b"F", line[9:]))
     ),
+    "the journal": lambda lines: b"\n".join(
+        orjson.dumps({"__CURSOR": "s=1", "_HOSTNAME": "box", "PRIORITY": "6", "MESSAGE": line.decode()})
+        for line in lines
+    ),
+    "the journal in parts": lambda lines: b"\n".join(
+        orjson.dumps({"MESSAGE": part.decode(), "__REALTIME_TIMESTAMP": "1", **more})
+        for line in lines
+        for part, more in ((line[:5], {"_LINE_BREAK": "line-max"}), (line[5:], {}))
+    ),
+    "loki": lambda lines: b"\n".join(
+        orjson.dumps({"labels": {"app": "a"}, "line": line.decode(), "timestamp": "2026-11-02T12:00:00Z"})
+        for line in lines
+    ),
     "a logger's words": lambda lines: b"\n".join(b"INFO: " + line for line in lines),
 }
 

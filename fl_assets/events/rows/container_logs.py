@@ -1,9 +1,11 @@
-"""Container logs: the lines that a program printed, unwrapped from Docker's and Kubernetes' log formats.
+"""Container logs: the lines that a program printed, unwrapped from what keeps them.
 
-These are Docker's `json-file` (`{"log": "…", "stream": "stdout", …}`) and the CRI's text (`TIME stdout F …`),
-in both of which a long line comes in parts.
+These are Docker's `json-file` (`{"log": "…", "stream": "stdout", …}`), the CRI's text (`TIME stdout F …`) and
+the journal's JSON (`{"MESSAGE": "…", …}`), in which a long line comes in parts, and Loki's (`{"labels": …,
+"line": "…"}`).
 
-Source: Docker, "JSON File logging driver"; Kubernetes, `pkg/kubelet/kuberuntime/logs/logs.go`.
+Source: Docker, "JSON File logging driver"; Kubernetes, `pkg/kubelet/kuberuntime/logs/logs.go`; systemd,
+"Journal JSON Format" and `_LINE_BREAK`; Loki, `logcli query --output=jsonl`.
 """
 
 import re
@@ -18,12 +20,14 @@ _DOCKER = re.compile(
     rb'\s*\{(?:(?=[^\n]*"stream"\s*:\s*"std(?:out|err)")[^\n]*?"log"\s*:\s*"|"log"\s*:\s*"[^\n]+\Z)'
 )
 """The stream stands behind what was printed, which may be longer than what is looked at."""
+_JOURNAL = re.compile(rb'\s*\{(?=[^\n]*"__(?:CURSOR|REALTIME_TIMESTAMP)"\s*:)[^\n]*?"MESSAGE"\s*:\s*"')
+_LOKI = re.compile(rb'\s*\{"labels"\s*:\s*\{[^{}\n]*\}\s*,\s*"line"\s*:\s*"')
 _CRI = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) std(?:out|err) (?P<part>[FP]) ?")
 
 
 def matches(start: bytes) -> bool:
     """Whether a file's first line is that of a container log."""
-    return _CRI.match(start) is not None or _DOCKER.match(start) is not None
+    return any(wrapped.match(start) for wrapped in (_CRI, _DOCKER, _JOURNAL, _LOKI))
 
 
 def lines(file: BinaryIO) -> Iterator[bytes]:
@@ -55,9 +59,12 @@ def _printed(line: bytes) -> tuple[bytes, bool]:
     if match := _CRI.match(line):
         return line[match.end() :].rstrip(b"\r\n"), match["part"] == b"F"
     try:
-        text = orjson.loads(line).get("log")
-    except (orjson.JSONDecodeError, AttributeError):
-        text = None
-    if not isinstance(text, str):
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        entry = None
+    given = entry if isinstance(entry, dict) else {}
+    key = next((key for key in ("log", "MESSAGE", "line") if isinstance(given.get(key), str)), None)
+    if key is None:
         return line.rstrip(b"\r\n"), True
-    return text.rstrip("\r\n").encode(), text.endswith("\n")
+    is_whole = given[key].endswith("\n") if key == "log" else given.get("_LINE_BREAK") != "line-max"
+    return given[key].rstrip("\r\n").encode(), is_whole
