@@ -51,7 +51,8 @@ STAND_IN = "|".join(
         "@Microsoft[.]KeyVault",
         "(?:op|ref[+][a-z]+|vault|secret|file|env|keyring|ssm|awssm|gcpsm)://",
         "(?:invalid|incorrect|wrong|too|not|must|missing|required|expired|bad)_[a-z_]+$",  # what is wrong
-        ":[a-z_]+$|!{1,2}[A-Za-z][A-Za-z_.]*$",  # a symbol, a tag of YAML
+        ":[a-z_]+$",  # a symbol
+        "!(?:Ref|Sub|GetAtt|ImportValue|FindInMap|vault|secret|env|env_var|ref|reference|sub|unsafe)$",
         "[?]$|[?][^}]*\\}$",  # of ${NAME:?unset}
         "(?:(?:[0-9A-Za-z]{1,6}[_-]){0,3}[A-Za-z]{0,4}|[A-Za-z]+ing)(?:[.]{3}|…)$",  # sk-…, left out
         "[.][*]|[a-z_.]*(?:word|wd|pass|pw|token|secret|key|value)![rsa]$",  # of a pattern, of a format

@@ -122,13 +122,15 @@ IN_TEXT = (
     ),
     Rule(
         "PASSWORD",
-        f"({_ANY_WORD}{ASSIGN})({_BARE}+(?:&[0-9!@#$%^*][^ \t\r\n\"'`\\\\,;&<>={SEP}]*)?)([\"']?)",
+        f"({_ANY_WORD}{ASSIGN})({_BARE}+(?:&[0-9!@#$%^*][^ \t\r\n\"'`\\\\,;&<>={SEP}]*)?)"
+        "((?:[\"']|[ ][\"']<PASSWORD>)?)",
         examples=("PGPASSWORD=‹elephant-9› pg_dump", "pwd:‹hunter2›;", "contraseña: ‹Verano-7›"),
         stays=("password=None", "password=cfg.password", "pass: 12", "pwd=/usr/x", "password: hidden"),
         unless=(
             STAND_IN,
             CODE,
             Unless(value="[bBN]r?$", after="[\"']"),  # of b'…'
+            Unless(value="!{1,2}[A-Za-z][A-Za-z_.]*$", after=" "),  # a tag of YAML
             "[0-9A-Za-z_.-]{1,32}:[$]",  # a name before a hash
             Unless(before="(?:[:]|%3[Aa])[ \t]*", value="[A-Za-z]+[.!]?$"),
             LABEL,
