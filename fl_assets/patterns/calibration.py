@@ -31,10 +31,11 @@ SAME_DAY_BOUNDS = (0.005, 0.5)
 """Least and most of it that is believed."""
 LIKELY = 0.6
 """Probability from which a prediction may be drawn back."""
-ERROR_OF_ODDS, ERROR_POWER = 0.6, 4
-"""Mean square, in log odds, by which likely predictions exceed `LIKELY` where all of that is error, and how
-fast their share of error falls above it."""
-EXCESS, EXCESS_WEIGHT = 0.85, 10.0
+DRAWN_BACK_PRECISION = 6.0
+"""Precision of the share that likely predictions are drawn back by, before any came true or not."""
+ERROR_OF_ODDS = 0.6
+"""Squared error, in log odds, of likely predictions: a smaller excess over `LIKELY` is mostly error."""
+EXCESS, EXCESS_WEIGHT = 1.0, 10.0
 """Mean square, in log odds, by which likely predictions exceed `LIKELY` before any is made, and the
 predictions that it is worth."""
 _NEWTON_STEPS, BINS = 4, 10
@@ -80,17 +81,19 @@ class Calibration:
       whole days came out better or worse than was said, and n outcomes of one day are worth n / (1 + (n - 1)
       of that correlation).
     - Whoever acts on the highest of many predictions acts on those that err upwards. So likely predictions
-      are drawn back towards `LIKELY` by the share of their excess that is error: where a fleet's likely
-      predictions barely exceed `LIKELY` (failures in bursts, delays) that is all of it, where they are near 1
-      next to nothing (Efron, *Tweedie's formula and selection bias*, JASA 106, 2011). What came of them
-      teaches nothing more: the error of the few that are acted on shows in few outcomes.
+      are drawn back towards `LIKELY` by as much as the fleet's earlier ones said too much; as far as nothing
+      is known of that, by the share of their excess that is error. Where a fleet's likely predictions barely
+      exceed `LIKELY` (failures in bursts, delays) that is most of it, where they are near 1 next to nothing
+      (Efron, *Tweedie's formula and selection bias*, JASA 106, 2011).
     """
 
     def __init__(self, weights: Sequence[float] = WEIGHTS, precision: Sequence[float] = PRECISION) -> None:
         """Begin with what other fleets taught."""
         self._learner = Learner(weights, precision)
         self._together, self._pairs = SAME_DAY * SAME_DAY_PAIRS, SAME_DAY_PAIRS
+        self._seen_share, self._seen_precision = 0.0, 0.0
         self._excess, self._likely = EXCESS * EXCESS_WEIGHT, EXCESS_WEIGHT
+        self._share = _expected_share(SAME_DAY, EXCESS)
 
     def __call__(self, rows: np.ndarray, view: Outlook) -> np.ndarray:
         """Return the probability of each row of features; 0 where the window has no failure."""
@@ -105,7 +108,7 @@ class Calibration:
             return
         said = self._learner.predict(rows)
         same_day = self._correlate(said, happened, votes)
-        self._compare(said, votes)
+        self._judge(said, happened, votes, same_day)
         self._learner.update(rows, happened, votes / (1 + max(votes.sum() - 1, 0) * same_day))
 
     def _correlate(self, said: np.ndarray, happened: np.ndarray, votes: np.ndarray) -> float:
@@ -118,16 +121,40 @@ class Calibration:
         self._pairs = kept * self._pairs + given + (votes * np.sqrt(chance)).sum() ** 2 - alone
         return float(np.clip(self._together / self._pairs, *SAME_DAY_BOUNDS))
 
-    def _compare(self, said: np.ndarray, votes: np.ndarray) -> None:
-        """Learn by how much the fleet's likely predictions exceed `LIKELY`."""
-        votes = votes * (said > LIKELY)
+    def _judge(self, said: np.ndarray, happened: np.ndarray, votes: np.ndarray, same_day: float) -> None:
+        """Learn by what share likely predictions said too much."""
+        likely = said > LIKELY
+        said, true, votes = said[likely], happened[likely], votes[likely]
+        odds, beyond = logit(said), _beyond(said)
         kept, given = MEMORY_OF_DAYS, (1 - MEMORY_OF_DAYS) * EXCESS_WEIGHT
-        self._excess = kept * self._excess + given * EXCESS + (votes * _beyond(said) ** 2).sum()
+        self._excess = kept * self._excess + given * EXCESS + (votes * beyond**2).sum()
         self._likely = kept * self._likely + given + votes.sum()
+        expected = _expected_share(same_day, self._excess / self._likely) * DRAWN_BACK_PRECISION
+        before = kept * self._seen_precision + DRAWN_BACK_PRECISION
+        mean = share = (kept * self._seen_share + expected) / before
+        worth = votes / (1 + max(votes.sum() - 1, 0) * same_day)
+        precision = before
+        for _ in range(_NEWTON_STEPS):
+            now = expit(odds - share * beyond)
+            precision = before + (worth * beyond**2 * now * (1 - now)).sum()
+            share += ((worth * beyond * (now - true)).sum() - before * (share - mean)) / precision
+        self._seen_precision = precision - DRAWN_BACK_PRECISION
+        self._seen_share = precision * share - expected
+        self._share = float(share)
 
     def _drawn_back(self, said: np.ndarray) -> np.ndarray:
-        error = min(1.0, ERROR_OF_ODDS * self._likely / self._excess) ** ERROR_POWER
-        return expit(logit(said) - error * _beyond(said))
+        return expit(logit(said) - np.clip(self._share, 0.0, 1.0) * _beyond(said))
+
+
+def _expected_share(same_day: float, excess: float) -> float:
+    """Return by what share likely predictions say too much, before any of a fleet came true or not.
+
+    Args:
+        same_day: correlation of two outcomes of one day: the effect that a day shares is averaged over.
+        excess: mean square, in log odds, by which likely predictions exceed `LIKELY`.
+    """
+    variance = np.pi**2 / 3 * same_day / (1 - same_day)
+    return float(1 - 1 / np.sqrt(1 + np.pi * variance / 8) + ERROR_OF_ODDS / (ERROR_OF_ODDS + excess))
 
 
 def _beyond(said: np.ndarray) -> np.ndarray:

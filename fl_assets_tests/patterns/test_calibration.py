@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from benchmarks.counted_fleets import counts_of, outcomes
 from fl_assets.patterns.calibration import EXCESS, Calibration, Learner, calibrate, reliability
-from fl_assets.patterns.features import NAMES
+from fl_assets.patterns.features import NAMES, features
 from fl_assets.patterns.fleet import Fleet
+from fl_assets.patterns.persistence import FleetPrior
 from fl_assets.patterns.prior import PRECISION, WEIGHTS
 from fl_assets.patterns.states import load_tests, votes_of
 from fl_assets_tests.patterns.test_confidence import DAY, NODES, assess, frames, noise, on
@@ -173,6 +174,31 @@ def test_the_order_of_a_days_pairs_changes_nothing(seed):
     np.testing.assert_allclose(one.weights, other.weights, atol=1e-9)
 
 
+def likely_days(fleet: tuple[pd.DataFrame, pd.DataFrame], came_true: float, days: int = 15) -> Calibration:
+    """Learn from days on which so large a share of likely predictions came true, and nothing else."""
+    built = fleet_of(*fleet)
+    facts = built.facts()
+    rows, view = features(facts, FleetPrior.of(facts, 1), 1, built.question)
+    calibration = Calibration()
+    likely = rows[calibration(rows, view) >= 0.6]
+    assert len(likely) >= 5
+    happened = np.arange(len(likely)) < came_true * len(likely)
+    for _ in range(days):
+        calibration.learn(likely, happened, np.ones(len(likely)))
+    return calibration
+
+
+def test_likely_predictions_are_drawn_back_where_they_said_too_much_and_no_others(fleet):
+    said = np.array([0.3, 0.5, 0.75, 0.95])
+    new, good, poor = (
+        one._drawn_back(said) for one in (Calibration(), likely_days(fleet, 1.0), likely_days(fleet, 0.4))
+    )
+    for drawn_back in (new, good, poor):
+        np.testing.assert_allclose(drawn_back[:2], said[:2])
+    assert (poor[2:] < new[2:]).all()
+    assert (new[2:] < good[2:]).all()  # without a record the doubt of having none
+
+
 def lone_feature(log_odds: float, predictions: int) -> np.ndarray:
     """Rows that the prior says exactly so much of, in log odds: the constant alone."""
     rows = np.zeros((predictions, len(NAMES)))
@@ -189,18 +215,10 @@ def drawn_back_after(log_odds: float, came_true: float, days: int = 2) -> float:
     return float(calibration._drawn_back(np.array([0.85]))[0])
 
 
-def test_likely_predictions_that_barely_exceed_the_others_are_drawn_back_whatever_came_of_them():
+def test_likely_predictions_that_barely_exceed_the_others_are_drawn_back_more_for_the_same_record():
     barely, far = drawn_back_after(0.8, 0.69), drawn_back_after(3.0, 0.953)  # both came true as was said
-    assert barely < 0.7 < 0.84 < far
-    assert drawn_back_after(0.8, 1.0, days=10) < 0.65
-    assert drawn_back_after(3.0, 0.3, days=1) == pytest.approx(drawn_back_after(3.0, 1.0, days=1))
-
-
-def test_what_is_not_likely_stays_as_it_is():
-    said = np.array([0.3, 0.6, 0.95])
-    drawn_back = Calibration()._drawn_back(said)
-    np.testing.assert_allclose(drawn_back[:2], said[:2])
-    assert drawn_back[2] < said[2]
+    assert barely < far - 0.05
+    assert barely < drawn_back_after(0.8, 0.69, days=5)  # the record outweighs it
 
 
 def test_where_nothing_likely_was_said_yet_the_usual_excess_speaks():
