@@ -12,12 +12,13 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from fl_assets.core.tables import QUARANTINED_EVENTS
+from fl_assets.core.tables import CONVERSATION_LOGS, QUARANTINED_EVENTS, RAW_TRACES
 from fl_assets.events.days import with_neighbours
 from fl_assets.events.event import excerpt, safe_redact
 from fl_assets.events.formats.seam import early_in_words
 from fl_assets.events.read import MAX_EXAMPLES, Reading
 from fl_assets.infra.lake import Lake, Manifest
+from fl_assets.infra.lake_views import view_days
 
 _MAX_DETAIL = 300
 
@@ -153,3 +154,31 @@ def lost_events(manifest: Manifest | None) -> int:
     if manifest is None:
         return 0
     return int(manifest.stats.get("lost_events", 0 if "unread_files" in manifest.stats else manifest.rows))
+
+
+_BY_FOLDER = """
+    with events as (
+        select source_file, node_id, 0 as lost from raw_traces
+        union all by name select source_file, node_id, 0 as lost from conversation_logs
+        union all by name select source_file, null as node_id, coalesce(events, 1) as lost
+            from quarantined_events)
+    select if(contains(source_file, '/'), split_part(source_file, '/', 1), '') as folder,
+        list(distinct node_id) filter (node_id is not null) as nodes, sum(lost)::bigint as lost
+    from events group by all order by lost desc, folder"""
+
+
+def lost_beyond(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, day: date, *, worst: int, others: int
+) -> int:
+    """Return how many events of a day were lost, but for the `worst` nodes that lost most.
+
+    A node is a folder from which one node at the most was read. None is left out where fewer than `others`
+    nodes were read from the other folders: then there is no fleet that could go on without it.
+    """
+    for table in (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS):
+        view_days(connection, lake, table, [day])
+    found = connection.execute(_BY_FOLDER).fetchall()
+    left_out = [folder for folder, nodes, lost in found if folder and lost and len(nodes or ()) <= 1][:worst]
+    rest = {node for folder, nodes, _ in found if folder not in left_out for node in nodes or ()}
+    is_enough = len(rest) >= others
+    return sum(lost for folder, _, lost in found if not (is_enough and folder in left_out))

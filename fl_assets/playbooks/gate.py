@@ -15,12 +15,14 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
+import duckdb
+
 from fl_assets.core.cycles import Window
 from fl_assets.core.models import CycleStatus, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import TABLES
 from fl_assets.events.days import EVENT_TABLES, EventDays
-from fl_assets.events.quarantine import lost_events
+from fl_assets.events.quarantine import lost_beyond, lost_events
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse, in_batches
 from fl_assets.playbooks import rules
@@ -190,6 +192,7 @@ class Gate:
             self.settings,
             self.days().events_on(day),
             lost_events(self.lake.manifest_or_damage("quarantined_events", day)),
+            lambda: self._lost_elsewhere(day),
             lambda: self._window(day),
             lambda: [broken for table in EVENT_TABLES for broken in self.lake.verify(table, day)],
             lambda: [
@@ -198,6 +201,14 @@ class Gate:
                 for broken in self.warehouse.verify(table, self._window(day).days)
             ],
         )
+
+    def _lost_elsewhere(self, day: date) -> int:
+        least = self.settings.min_nodes
+        try:
+            with self.recounter.engine.connect() as connection:
+                return lost_beyond(connection, self.lake, day, worst=max(1, least - 1), others=max(2, least))
+        except duckdb.Error:  # a damaged file, which another rule names
+            return lost_events(self.lake.manifest_or_damage("quarantined_events", day))
 
     def _judge_playbooks(self, day: date, inputs: str) -> list[Verdict]:
         playbooks = self.playbooks.of(day)

@@ -29,6 +29,8 @@ class DayInput:
     settings: FederatedLearningConfig
     events: int
     malformed_lines: int
+    malformed_elsewhere: Callable[[], int]
+    """Malformed lines but those of the nodes that have most, MIN_NODES - 1 of them."""
     window: Callable[[], Window]
     lake_damage: Callable[[], list[Violation]]
     """Files of the day that differ from their manifests."""
@@ -84,6 +86,17 @@ def _free(given: PlaybookInput) -> list[Playbook]:
     return [one for one in given.playbooks if not one.held_because]
 
 
+def _malformed(day: DayInput, bad: int) -> list[Violation]:
+    maximum = day.settings.max_bad_ratio
+    return quality.few_malformed_lines(bad, bad + day.events, maximum, subject=str(day.day))
+
+
+def _but_for_the_worst(day: DayInput) -> str:
+    if not _malformed(day, day.malformed_lines):
+        return ""
+    return f"; nearly all are of few nodes, whose lines stop nobody (elsewhere {day.malformed_elsewhere():,})"
+
+
 def _least(shares: Iterable[float | None]) -> str:
     known = [one for one in shares if one is not None]
     return f"{min(known):.2f}" if known else "none"
@@ -121,20 +134,15 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
     GateRule(
         "few_malformed_lines",
         "raw_traces",
-        "The share of lines that could not be read stays below the maximum.",
+        "The share of lines that could not be read stays below the maximum, or few nodes alone are to blame.",
         lambda settings: f"at most {settings.max_bad_ratio:.1%} malformed lines",
-        lambda day: quality.few_malformed_lines(
-            day.malformed_lines,
-            day.malformed_lines + day.events,
-            day.settings.max_bad_ratio,
-            subject=str(day.day),
-        ),
+        lambda day: _malformed(day, day.malformed_lines) and _malformed(day, day.malformed_elsewhere()),
         lambda day: (
             f"{day.malformed_lines / max(1, day.malformed_lines + day.events):.1%} of "
             f"{day.malformed_lines + day.events:,} lines could not be read, at most "
-            f"{day.settings.max_bad_ratio:.1%} may"
+            f"{day.settings.max_bad_ratio:.1%} may{_but_for_the_worst(day)}"
         ),
-        lambda settings: {"maximum": settings.max_bad_ratio},
+        lambda settings: {"maximum": settings.max_bad_ratio, "nodes": settings.min_nodes},
         is_of_day_alone=True,
     ),
     GateRule(
