@@ -2,7 +2,7 @@
 
 from fl_assets.events.redaction.blocks import ASSIGN, MIXED, QUOTE, SEP, STAND_IN
 from fl_assets.events.redaction.rule import ESCAPED, MASKED, Rule, Unless, any_case
-from fl_assets.events.redaction.vendor_keys import KEY_FORMATS
+from fl_assets.events.redaction.vendor_keys import KEY_FORMATS, KEYS_BEHIND_A_NAME
 
 _PEM_GAP = "(?:[ \t\r\n]|\\\\{1,4}[rnt])"
 _PEM = (
@@ -56,6 +56,20 @@ RULES = (
             ".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",
             Unless(before="<[A-Z].*"),
         ),
+        apart=True,
+    ),
+    Rule(
+        "API_KEY",
+        f"([0-9A-Za-z][_-])({'|'.join(key.find for key in KEYS_BEHIND_A_NAME)})()",
+        kinds=tuple(key.find for key in KEYS_BEHIND_A_NAME),
+        examples=tuple(
+            f"{name}‹{key.example}› was refused"
+            for key in KEYS_BEHIND_A_NAME
+            for name in ("backup-", "TOKEN_")
+        ),
+        stays=("my-hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "the-npm_config_cache_of_a_long_build_agent_17"),
+        need="(?:[^0-9]*[0-9]|.*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16}).*",
+        unless=(".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",),
         apart=True,
     ),
     Rule(
