@@ -4,7 +4,6 @@ What goes here: layout and words. What does not: reading results (`cycle_view.py
 (`coordinator.py`).
 """
 
-import json
 import re
 import sys
 from collections import Counter
@@ -27,7 +26,7 @@ from fl_assets.events.redaction import redact
 from fl_assets.federation.node_side import DaySummary, NodeSummaries
 from fl_assets.infra.result_files import Rebuilt
 from fl_assets.report.records import Report
-from fl_assets.report.words import counted, rule, without_subject
+from fl_assets.report.words import counted, inert, json_code, rule, without_subject
 from fl_assets.updates.carriers.people import NOTHING_CHANGES
 from fl_assets.updates.decide import in_words
 from fl_assets.updates.history import ON_NODES, Rollout, lessons
@@ -42,8 +41,8 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Print one line without reading markup in it."""
-    _out.print(escape(text))
+    """Print a text without reading markup in it; nothing in it moves the terminal."""
+    _out.print(escape(inert(text)))
 
 
 def say_fact(name: str, value: str) -> None:
@@ -53,7 +52,7 @@ def say_fact(name: str, value: str) -> None:
 
 def fail(text: str) -> NoReturn:
     """Print an error and leave with exit code 1."""
-    _err.print(f"[bold red]error:[/] {escape(redact(text))}")
+    _err.print(f"[bold red]error:[/] {escape(inert(redact(text)))}")
     sys.exit(1)
 
 
@@ -88,7 +87,7 @@ def status(text: str, *, as_lines: bool = False) -> Iterator[Callable[[str], Non
     With `as_lines`, each detail is a line of its own where stderr is no terminal.
     """
     if as_lines and not _err.is_terminal:
-        yield lambda detail: _err.print(escape(f"{text}: {detail}"))
+        yield lambda detail: _err.print(escape(inert(f"{text}: {detail}")))
         return
     with _err.status(escape(text)) as spinner:
         yield lambda detail: spinner.update(escape(f"{text}: {_bar(detail)}{detail}"))
@@ -262,7 +261,7 @@ def show_json(content: Any) -> None:
     text = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC).decode()
     if not text.replace("\n", "").isprintable():
         text = "".join(
-            letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text
+            letter if letter.isprintable() or letter == "\n" else json_code(letter) for letter in text
         )
     sys.stdout.write(text + "\n")
 

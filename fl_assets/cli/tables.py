@@ -13,6 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fl_assets.report.words import inert
+
 TEXTS = frozenset({"playbook", "held because", "reason", "failure", "why", "rollback plan", "target", "file"})
 """Columns whose text may take several lines on a terminal."""
 EXTRAS = ("14 days", "class", "category", "state", "done")
@@ -27,6 +29,7 @@ _FACT = 20
 
 def show_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; when piped, one line per row without trailing blanks."""
+    rows = [[" ".join(inert(cell).split()) for cell in row] for row in rows]
     if not out.is_terminal:
         for line in _plain(columns, rows):
             out.print(escape(line))
@@ -53,14 +56,14 @@ def show_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str
 
 
 def show_fact(out: Console, name: str, value: str) -> None:
-    """Print a name and its value, wrapped and indented at a terminal."""
-    if not out.is_terminal or cell_len(value) <= out.width - _FACT:
-        out.print(escape(f"  {name:<{_FACT - 3}} {value}"), soft_wrap=True)
-        return
-    first, *more = Text(value).wrap(out, max(out.width - _FACT, _ROOM))
-    out.print(escape(f"  {name:<{_FACT - 3}} {first.plain.rstrip()}"), soft_wrap=True)
-    for line in more:
-        out.print(escape(" " * _FACT + line.plain.rstrip()), soft_wrap=True)
+    """Print a name and its value, wrapped at a terminal; no line of a value can pass for another fact."""
+    lines = inert(value).split("\n")
+    if out.is_terminal:
+        width = max(out.width - _FACT, _ROOM)
+        lines = [part.plain.rstrip() for line in lines for part in Text(line).wrap(out, width) or [Text()]]
+    for place, line in enumerate(lines):
+        begin = " " * _FACT if place else f"  {name:<{_FACT - 3}} "
+        out.print(escape(f"{begin}{line}".rstrip()), soft_wrap=True)
 
 
 def _line(cells: Sequence[str], places: Sequence[int], wide: Sequence[int]) -> str:
@@ -79,7 +82,5 @@ def _fitting(columns: Sequence[str], wide: Sequence[int], texts: Collection[int]
 
 
 def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [[" ".join(cell.split()) for cell in row] for row in (columns, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    places = range(len(columns))
-    return [_line(line, places, widths) for line in lines]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    return [_line(line, range(len(columns)), widths) for line in (columns, *rows)]

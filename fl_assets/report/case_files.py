@@ -22,6 +22,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from fl_assets.patterns.cases import Case
+from fl_assets.report.words import inert
 
 _TEMPLATE_START = re.compile(r"\{(?=[{%#])")
 """Start of what promptfoo's template language would run."""
@@ -107,6 +108,10 @@ def _promptfoo(cases: Sequence[Case], _: str) -> str:
     yaml.default_flow_style = False
     yaml.width = 10_000
     yaml.dump(_inert(tests), out)
+    if inert(out.getvalue()) == out.getvalue():
+        return out.getvalue()
+    out, yaml.allow_unicode = io.StringIO(), False
+    yaml.dump(_inert(tests), out)
     return out.getvalue()
 
 
@@ -133,6 +138,9 @@ NEEDS_SUCCESS = frozenset({"inspect", "promptfoo"})
 
 
 def written(cases: Sequence[Case], kind: str, name: str) -> str:
-    """Return the cases as a file of a kind; cases without a success are left out where one is needed."""
+    """Return the cases as a file of a kind; cases without a success are left out where one is needed.
+
+    What no eye sees, or turns the direction of text, stands as an escape of JSON or YAML: the same value.
+    """
     shown = [case for case in cases if case.succeeded_with is not None or kind not in NEEDS_SUCCESS]
-    return FORMATS[kind](shown, name)
+    return inert(FORMATS[kind](shown, name))

@@ -3,6 +3,7 @@
 What does not go here: numbers (`report/build.py`), escaping for HTML (`report/page.py`).
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,16 @@ _INVISIBLE = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _UNREADABLE = re.compile("\ufffd{3,}")
+
+
+def inert(text: str) -> str:
+    """Return a text with invisible and direction-changing characters as codes, which no terminal obeys."""
+    return _INVISIBLE.sub(lambda found: json_code(found[0]), text)
+
+
+def json_code(letter: str) -> str:
+    """Return a character as JSON escapes it, whether it has to be or not."""
+    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else json.dumps(letter)[1:-1]
 
 
 def visible(text: Any, limit: int = MAX_TEXT) -> str:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from fl_assets import cli, coordinator
 from fl_assets.cli.application import CommandError, check_address_space, main, one_of, parse_day
-from fl_assets.cli.console import TOP, show_json, status
+from fl_assets.cli.console import TOP, fail, say, show_json, status
 from fl_assets.cli.help_page import SECTIONS
 from fl_assets.cli.processes import ServeError, check_port, serve
 from fl_assets.core.settings import SettingsError
@@ -279,6 +279,15 @@ def test_json_is_the_same_value_and_moves_no_terminal(capsys):
     assert json.loads(said) == odd
     assert said.replace("\n", "").isprintable()
     assert "é 東京" in said
+
+
+def test_no_line_moves_a_terminal(capsys):
+    say("a\x1b]8;;http://evil\x07b\x7f\u202e\n東京")
+    with pytest.raises(SystemExit):
+        fail("a\x9b31mb")
+    said = capsys.readouterr()
+    assert said.out == "a\\u001b]8;;http://evil\\u0007b\\u007f\\u202e\n東京\n"
+    assert "a\\u009b31mb" in said.err
 
 
 def test_a_limit_of_address_space_is_an_error_and_no_crash(monkeypatch):

@@ -33,7 +33,7 @@ from fl_assets.events.redaction import (
 from fl_assets.events.redaction.bulk import redact_many
 from fl_assets.events.redaction.likelihood import SECRETS, UNLIKELY
 from fl_assets.events.redaction.needed import needed
-from fl_assets.events.redaction.vendor_keys import KEY_FORMATS
+from fl_assets.events.redaction.vendor_keys import KEY_FORMATS, KEYS_BEHIND_A_NAME
 
 CANARIES = {
     "EMAIL": "canary.bird@example.com",
@@ -122,6 +122,18 @@ def test_every_rule_has_an_example_and_every_vendor_a_line_of_its_own():
     assert len({key.find for key in KEY_FORMATS}) == len(KEY_FORMATS)
     for key in KEY_FORMATS:
         assert re.fullmatch(key.find, key.example), key
+
+
+@pytest.mark.parametrize("begin", ["backup-", "TOKEN_", "svc1_"])
+def test_a_key_behind_a_name_is_masked_where_nothing_else_has_its_form(begin):
+    for key in KEYS_BEHIND_A_NAME:
+        assert re.fullmatch(key.find, key.example), key
+        assert redact(f"{begin}{key.example} failed") == f"{begin}<API_KEY> failed", key
+    for text in (
+        "my_hf_dataset_loader_for_training_v2_final",
+        "sk-learn-xai-explainer-of-images-and-texts-v12",
+    ):
+        assert redact(begin + text) == begin + text
 
 
 @pytest.mark.parametrize("entity", ENTITIES)

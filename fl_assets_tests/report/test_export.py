@@ -116,6 +116,23 @@ def test_a_file_says_what_the_case_says(kind):
         assert test["assert"][1]["value"] == ["buy", "a"]
 
 
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_a_file_holds_nothing_that_moves_a_terminal_and_says_the_same(kind):
+    odd = "a\u202eb\u200b\x1b[31m\x7f é 東京"
+    text = written([hostile_case(service=odd, method=odd, succeeded_with={odd: odd})], kind, "set")
+    assert text.replace("\n", "").isprintable()
+    load = YAML(typ="safe").load if kind == "promptfoo" else json.load
+    found = load(io.StringIO(text))
+    if kind == "jsonl":
+        assert found["method"] == odd
+    elif kind == "langfuse":
+        assert found["items"][0]["expectedOutput"]["arguments"] == {odd: odd}
+    elif kind == "inspect":
+        assert json.loads(found["target"])["arguments"] == {odd: odd}
+    else:
+        assert found[0]["assert"][1]["value"] == [odd, odd]
+
+
 def test_no_template_runs_and_no_file_is_loaded_when_promptfoo_reads_it():
     def texts(value):
         if isinstance(value, dict):
