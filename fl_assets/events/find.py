@@ -21,6 +21,12 @@ _LAST_NS = 253_402_300_799 * 10**9
 """The end of year 9999, the last that a datetime can hold."""
 
 
+MAX_HOLE_BYTES = 16 * 1024**3
+"""Most that a file may hold of holes, which cost no disk and have to be read all the same; a log that was
+truncated under its writer has one as long as it was."""
+_MAX_HOLES = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A file with bytes that were not ingested yet."""
@@ -190,3 +196,21 @@ def _kind_of(mode: int) -> str:
         (stat.S_ISDIR, "a folder"),
     )
     return next((name for test, name in kinds if test(mode)), "a device") + ", not a regular file"
+
+
+def hole_of(file: BinaryIO, status: os.stat_result) -> int:
+    """Return how many bytes of a file are holes, of the first thousand; 0 where there cannot be too many."""
+    left = status.st_size - status.st_blocks * 512
+    if left <= MAX_HOLE_BYTES:
+        return 0  # also of what is merely stored compressed, most of which has no holes at all
+    holes = place = 0
+    for _ in range(_MAX_HOLES):
+        try:
+            begin = os.lseek(file.fileno(), place, os.SEEK_HOLE)
+            place = os.lseek(file.fileno(), begin, os.SEEK_DATA)
+        except OSError:  # no data after it
+            return holes + status.st_size - begin
+        holes += place - begin
+        if place <= begin:
+            break
+    return holes

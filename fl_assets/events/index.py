@@ -17,7 +17,7 @@ import orjson
 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.count import count_by_day
-from fl_assets.events.find import Source, open_regular, walk
+from fl_assets.events.find import MAX_HOLE_BYTES, Source, hole_of, open_regular, walk
 from fl_assets.events.formats import FORMATS
 from fl_assets.events.index_schema import migrate
 from fl_assets.events.outcome import Unread
@@ -162,10 +162,14 @@ class TelemetryIndex:
             with open_regular(root, path) as file:
                 start = file.read(min(_HEAD_BYTES, status.st_size))
                 spots = _spots_of(file, status.st_size)
+                hole = hole_of(file, status)
         except FileNotFoundError:
             return None  # deleted meanwhile
         except OSError as error:
             return Source(*known, "", 0, refused=error.strerror or str(error))
+        if hole > MAX_HOLE_BYTES:
+            refused = f"of its {status.st_size:,} bytes {hole:,} are a hole, which holds nothing"
+            return Source(*known, "", 0, refused=refused)
         fresh = Source(
             *known,
             _digest(start),

@@ -262,6 +262,24 @@ def test_what_cannot_be_opened_is_refused_by_name_and_stops_nobody(case, tmp_pat
     assert "UTF-8" in found["n1/caf\\xe9.jsonl"]
 
 
+@pytest.mark.parametrize("begin", [b"", call_line("e2") + b"\n"])
+def test_a_file_of_a_terabyte_of_nothing_is_refused_and_a_truncated_log_is_read(case, begin):
+    path = case.write("n1/hole.jsonl", call_line("e1"))
+    with path.open("wb") as file:
+        file.write(begin)
+        file.truncate(10**12)
+    with case.write("n1/log.jsonl", call_line("e1")).open("wb") as file:
+        file.seek(500_000)
+        file.write(call_line("e3") + b"\n")
+    begun = time.monotonic()
+    report = case.engine.ingest()
+    assert time.monotonic() - begun < 60
+    assert {row["event_id"] for row in case.rows("raw_traces")} == {"e3"}
+    (refused,) = report.unread
+    assert refused.path == "n1/hole.jsonl"
+    assert "are a hole" in refused.detail
+
+
 def test_a_pipe_that_takes_a_files_place_is_not_waited_for(case):
     path = case.write("n1/a.jsonl", call_line("e1"))
     (source,) = case.engine.index.pending()
