@@ -175,9 +175,12 @@ def lost_beyond(
     A node is a folder from which one node at the most was read. None is left out where fewer than `others`
     nodes were read from the other folders: then there is no fleet that could go on without it.
     """
-    for table in (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS):
-        view_days(connection, lake, table, [day])
-    found = connection.execute(_BY_FOLDER).fetchall()
+    try:
+        for table in (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS):
+            view_days(connection, lake, table, [day])
+        found = connection.execute(_BY_FOLDER).fetchall()
+    except duckdb.Error:  # a damaged file, which the gate names
+        return lost_events(lake.manifest_or_damage(QUARANTINED_EVENTS.name, day))
     left_out = [folder for folder, nodes, lost in found if folder and lost and len(nodes or ()) <= 1][:worst]
     rest = {node for folder, nodes, _ in found if folder not in left_out for node in nodes or ()}
     is_enough = len(rest) >= others

@@ -15,8 +15,6 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
-import duckdb
-
 from fl_assets.core.cycles import Window
 from fl_assets.core.models import CycleStatus, Violation
 from fl_assets.core.settings import FederatedLearningConfig
@@ -204,11 +202,8 @@ class Gate:
 
     def _lost_elsewhere(self, day: date) -> int:
         least = self.settings.min_nodes
-        try:
-            with self.recounter.engine.connect() as connection:
-                return lost_beyond(connection, self.lake, day, worst=max(1, least - 1), others=max(2, least))
-        except duckdb.Error:  # a damaged file, which another rule names
-            return lost_events(self.lake.manifest_or_damage("quarantined_events", day))
+        with self.recounter.engine.connect() as connection:
+            return lost_beyond(connection, self.lake, day, worst=max(1, least - 1), others=max(2, least))
 
     def _judge_playbooks(self, day: date, inputs: str) -> list[Verdict]:
         playbooks = self.playbooks.of(day)
