@@ -178,3 +178,11 @@ def test_a_cycle_its_json_and_its_report_name_what_was_not_read(tmp_path, instan
     for words in ("config.json", "CSV", "could not be read"):
         assert words in page
     assert date.fromisoformat(str(DAY)) in coordinator.workspace.days.with_events(DAY)
+
+
+def test_a_day_that_its_input_stops_has_no_patterns_that_were_looked_for(at_home):
+    (at_home / "a.jsonl").write_bytes(good(20) + b"{cut\n" * 20)
+    shown = run("cycle", "--date", str(DAY)).stdout
+    assert "Gated: " in shown
+    assert "patterns found    not looked for" in shown
+    assert "()" not in shown

@@ -188,8 +188,10 @@ def _show_findings(view: CycleView, *, everything: bool) -> None:
     failing = Counter(row["state"] for row in view.patterns if row["failures"])
     gone = sum(not row["failures"] for row in view.patterns)
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(failing.items()))
+    found = f"{failing.total()} failing ({states})" if failing else "none failing"
     stopped = f"; {gone} from the last 14 days no longer occur" if gone else ""
-    say_fact("patterns found", f"{failing.total()} failing ({states}){stopped}")
+    is_unasked = view.result.status == "gated" and not view.patterns
+    say_fact("patterns found", "not looked for" if is_unasked else f"{found}{stopped}")
     if view.too_few_nodes:
         say_fact("too few nodes", view.too_few_nodes)
     (show_playbooks if everything else show_top_playbooks)(view.playbooks, view.apart)
