@@ -90,7 +90,7 @@ def status(text: str, *, as_lines: bool = False) -> Iterator[Callable[[str], Non
         yield lambda detail: _err.print(escape(inert(f"{text}: {detail}")))
         return
     with _err.status(escape(text)) as spinner:
-        yield lambda detail: spinner.update(escape(f"{text}: {_bar(detail)}{detail}"))
+        yield lambda detail: spinner.update(escape(inert(f"{text}: {_bar(detail)}{detail}")))
 
 
 def _bar(detail: str) -> str:

@@ -100,6 +100,6 @@ def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfi
     if broken > settings.max_bad_ratio:
         lines.append(
             f"but {broken:.1%} of the events could not be read, and a day with more than "
-            f"{settings.max_bad_ratio:.1%} stops, unless few nodes alone lost them"
+            f"{settings.max_bad_ratio:.1%} stops, unless only a few nodes lost them"
         )
     return lines

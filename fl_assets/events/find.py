@@ -19,8 +19,6 @@ _UNFINISHED_SUFFIXES = (".tmp", ".part", ".swp")
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LAST_NS = 253_402_300_799 * 10**9
 """The end of year 9999, the last that a datetime can hold."""
-
-
 MAX_HOLE_BYTES = 16 * 1024**3
 """Most that a file may hold of holes, which cost no disk and have to be read all the same; a log that was
 truncated under its writer has one as long as it was."""
@@ -200,8 +198,7 @@ def _kind_of(mode: int) -> str:
 
 def hole_of(file: BinaryIO, status: os.stat_result) -> int:
     """Return how many bytes of a file are holes, of the first thousand; 0 where there cannot be too many."""
-    left = status.st_size - status.st_blocks * 512
-    if left <= MAX_HOLE_BYTES:
+    if status.st_size - status.st_blocks * 512 <= MAX_HOLE_BYTES:
         return 0  # also of what is merely stored compressed, most of which has no holes at all
     holes = place = 0
     for _ in range(_MAX_HOLES):

@@ -168,7 +168,10 @@ class TelemetryIndex:
         except OSError as error:
             return Source(*known, "", 0, refused=error.strerror or str(error))
         if hole > MAX_HOLE_BYTES:
-            refused = f"of its {status.st_size:,} bytes {hole:,} are a hole, which holds nothing"
+            refused = (
+                f"of its {status.st_size:,} bytes {hole:,} are holes, which hold nothing; "
+                f"{MAX_HOLE_BYTES:,} are read at the most"
+            )
             return Source(*known, "", 0, refused=refused)
         fresh = Source(
             *known,

@@ -167,7 +167,7 @@ _BY_FOLDER = """
     from events group by all order by lost desc, folder"""
 
 
-def lost_beyond(
+def lost_elsewhere(
     connection: duckdb.DuckDBPyConnection, lake: Lake, day: date, *, worst: int, others: int
 ) -> int:
     """Return how many events of a day were lost, but for the `worst` nodes that lost most.

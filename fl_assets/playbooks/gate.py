@@ -20,7 +20,7 @@ from fl_assets.core.models import CycleStatus, Violation
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.core.tables import TABLES
 from fl_assets.events.days import EVENT_TABLES, EventDays
-from fl_assets.events.quarantine import lost_beyond, lost_events
+from fl_assets.events.quarantine import lost_elsewhere, lost_events
 from fl_assets.infra.lake import Lake
 from fl_assets.infra.warehouse import Warehouse, in_batches
 from fl_assets.playbooks import rules
@@ -203,7 +203,7 @@ class Gate:
     def _lost_elsewhere(self, day: date) -> int:
         least = self.settings.min_nodes
         with self.recounter.engine.connect() as connection:
-            return lost_beyond(connection, self.lake, day, worst=max(1, least - 1), others=max(2, least))
+            return lost_elsewhere(connection, self.lake, day, worst=max(1, least - 1), others=max(2, least))
 
     def _judge_playbooks(self, day: date, inputs: str) -> list[Verdict]:
         playbooks = self.playbooks.of(day)

@@ -94,7 +94,9 @@ def _malformed(day: DayInput, bad: int) -> list[Violation]:
 def _but_for_the_worst(day: DayInput) -> str:
     if not _malformed(day, day.malformed_lines):
         return ""
-    return f"; nearly all are of few nodes, whose lines stop nobody (elsewhere {day.malformed_elsewhere():,})"
+    return (
+        f"; nearly all come from a few nodes, which stop no other ({day.malformed_elsewhere():,} elsewhere)"
+    )
 
 
 def _least(shares: Iterable[float | None]) -> str:
@@ -134,7 +136,7 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
     GateRule(
         "few_malformed_lines",
         "raw_traces",
-        "The share of lines that could not be read stays below the maximum, or few nodes alone are to blame.",
+        "The share of lines that could not be read stays below the maximum, or few nodes lost most of them.",
         lambda settings: f"at most {settings.max_bad_ratio:.1%} malformed lines",
         lambda day: _malformed(day, day.malformed_lines) and _malformed(day, day.malformed_elsewhere()),
         lambda day: (
@@ -142,7 +144,7 @@ INPUT_RULES: tuple[GateRule[DayInput], ...] = (
             f"{day.malformed_lines + day.events:,} lines could not be read, at most "
             f"{day.settings.max_bad_ratio:.1%} may{_but_for_the_worst(day)}"
         ),
-        lambda settings: {"maximum": settings.max_bad_ratio, "nodes": settings.min_nodes},
+        lambda settings: {"maximum": settings.max_bad_ratio, "min_nodes": settings.min_nodes},
         is_of_day_alone=True,
     ),
     GateRule(

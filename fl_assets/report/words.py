@@ -40,7 +40,7 @@ def json_code(letter: str) -> str:
 
 def visible(text: Any, limit: int = MAX_TEXT) -> str:
     """Return a text with invisible and direction-changing characters as codes, cut to `limit`."""
-    shown = _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", "" if text is None else str(text))
+    shown = inert("" if text is None else str(text))
     shown = _UNREADABLE.sub(lambda found: f"\ufffd×{len(found[0])}", shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 

@@ -1,17 +1,20 @@
 """What somebody at a terminal meets: searching, shortened output, folders that are only read, taken ports."""
 
 import errno
+import io
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -288,6 +291,17 @@ def test_no_line_moves_a_terminal(capsys):
     said = capsys.readouterr()
     assert said.out == "a\\u001b]8;;http://evil\\u0007b\\u007f\\u202e\n東京\n"
     assert "a\\u009b31mb" in said.err
+
+
+def test_no_progress_moves_a_terminal(monkeypatch):
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=200)
+    monkeypatch.setattr("fl_assets.cli.console._err", terminal)
+    with status("Reading") as show:
+        show("a\x1b]8;;http://evil\x07b\u202e.jsonl")
+        time.sleep(0.3)
+    assert "]8;;http://evil" in terminal.file.getvalue()
+    assert "\x1b]8" not in terminal.file.getvalue()
+    assert "\u202e" not in terminal.file.getvalue()
 
 
 def test_a_limit_of_address_space_is_an_error_and_no_crash(monkeypatch):

@@ -277,7 +277,7 @@ def test_a_file_of_a_terabyte_of_nothing_is_refused_and_a_truncated_log_is_read(
     assert {row["event_id"] for row in case.rows("raw_traces")} == {"e3"}
     (refused,) = report.unread
     assert refused.path == "n1/hole.jsonl"
-    assert "are a hole" in refused.detail
+    assert "are holes, which hold nothing; 17,179,869,184 are read at the most" in refused.detail
 
 
 def test_a_pipe_that_takes_a_files_place_is_not_waited_for(case):
