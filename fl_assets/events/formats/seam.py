@@ -157,7 +157,8 @@ def _documents(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any] |
     for number, line in lines:
         is_cut = depth > 0 and line[:1] in b"{[" and len(held) > 1 and held[1][1][:1] in b" \t"
         is_cut = is_cut and held[0][1][:1] == b"{"  # a list may have its entries there
-        if is_cut:  # an indented document has no bracket at the start of a line: another one begins here
+        # an indented document has no bracket at the start of a line: another one begins there
+        if held and (is_cut or depth <= 0):
             yield from _of_document(held)
             held, size, depth = [], 0, 0
         held.append((number, line))
@@ -167,11 +168,8 @@ def _documents(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any] |
             detail = f"the document has more than {MAX_DOCUMENT_BYTES} bytes, the most that is parsed at once"
             yield RefusedLine(0 if held[0][0] == 1 else held[0][0], "bad_json", detail)
             return
-        if depth <= 0:
-            yield from _of_document(held)
-            held, size, depth = [], 0, 0
     if held:
-        yield from _of_document(held)
+        yield from _of_document(held, is_file=held[0][0] == 1)
 
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|(?P<cut>))')
@@ -193,7 +191,9 @@ def is_balanced(text: bytes) -> bool:
     return b'"' not in _bare(text) and _opened(text) == 0
 
 
-def _of_document(held: list[tuple[int, bytes]]) -> Iterator[tuple[int, Any] | RefusedLine]:
+def _of_document(
+    held: list[tuple[int, bytes]], *, is_file: bool = False
+) -> Iterator[tuple[int, Any] | RefusedLine]:
     text = b"\n".join(line for _, line in held).rstrip(b", ")
     if too_many := _too_many_values(text):
         yield RefusedLine(held[0][0], "bad_json", too_many, _events_in(text))
@@ -209,7 +209,6 @@ def _of_document(held: list[tuple[int, bytes]]) -> Iterator[tuple[int, Any] | Re
                 if not (is_listed and line in {b"[", b"]"}):
                     yield from _of_line(number, line)
         else:
-            is_file = held[0][0] == 1
             detail = f"neither one JSON document nor one per line: {error}"
             yield RefusedLine(0 if is_file else held[0][0], "bad_json", detail, _events_in(text))
 

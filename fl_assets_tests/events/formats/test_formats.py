@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fl_assets.events import formats
@@ -102,6 +102,7 @@ def test_lines_are_records_and_a_pretty_document_is_one(found, crlf):
 
 
 @settings(deadline=None)
+@example([b'{"a"', b"}", b"\xff\xfe"])
 @given(st.lists(st.sampled_from([b'{"a":1}', b'{"a"', b"", b"\xff\xfe", b"[1]", b"}", b"null"]), max_size=8))
 def test_no_line_is_lost_and_none_is_counted_twice(lines):
     results = list(seam.json_records(enumerate(lines, 1)))
