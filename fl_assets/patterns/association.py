@@ -5,6 +5,7 @@ Association is not cause; the canary decides.
 """
 
 import numpy as np
+from scipy.special import _ufuncs
 
 _Z95 = 1.959963984540054
 
@@ -14,9 +15,11 @@ def p_more(with_: np.ndarray, group: np.ndarray, with_all: np.ndarray, everyone:
 
     Counts are of the group's members with the trait, the group, all with the trait, and everyone.
     """
-    from scipy.stats import hypergeom  # takes half a second, and commands that only read do without
-
-    return hypergeom.sf(np.rint(with_) - 1, np.rint(everyone), np.rint(with_all), np.rint(group))
+    hits, members, hits_all, everyone = map(np.rint, (with_, group, with_all, everyone))
+    # What `scipy.stats.hypergeom.sf` calls where there is more than one way, without the second that
+    # importing scipy.stats takes.
+    is_certain = hits <= np.maximum(0, members + hits_all - everyone)
+    return np.where(is_certain, 1.0, _ufuncs._hypergeom_sf(hits - 1, hits_all, members, everyone))
 
 
 def adjusted(p_values: np.ndarray) -> np.ndarray:
