@@ -16,6 +16,19 @@ from typing import BinaryIO
 
 _PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
 _UNFINISHED_SUFFIXES = (".tmp", ".part", ".swp")
+_SESSIONS = (
+    ".claude/projects",
+    ".codex/archived_sessions",
+    ".codex/sessions",
+    ".copilot/session-state",
+    ".gemini/tmp",
+    ".local/share/goose/sessions",
+    ".local/share/opencode/storage",
+    ".qwen/projects",
+    ".qwen/tmp",
+)
+"""Where agents keep sessions in a home folder; what else is in those hidden folders, such as credentials, is
+left out."""
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LAST_NS = 253_402_300_799 * 10**9
 """The end of year 9999, the last that a datetime can hold."""
@@ -134,8 +147,8 @@ def _within(root: Path, link: Path) -> Path:
 def walk(root: Path) -> Listing:
     """List what is below a folder, at any depth.
 
-    Hidden and unfinished files are left out; links to folders are not followed, and links to files only
-    within the folder.
+    Hidden and unfinished files are left out, but for the sessions in an agent's hidden folder; links to
+    folders are not followed, and links to files only within the folder.
     """
     found = Listing()
     folders = [(os.fspath(root), "")]
@@ -149,7 +162,10 @@ def walk(root: Path) -> Listing:
             found.refused.append((_shown(prefix), f"the folder cannot be read: {error.strerror}"))
             continue
         for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower().endswith(_UNFINISHED_SUFFIXES):
+            if entry.name.startswith("."):
+                folders += _sessions_in(folder, prefix, entry.name)
+                continue
+            if entry.name.lower().endswith(_UNFINISHED_SUFFIXES):
                 continue
             path = prefix + entry.name
             try:
@@ -164,6 +180,17 @@ def walk(root: Path) -> Listing:
     found.files.sort()
     found.refused.sort()
     return found
+
+
+def _sessions_in(folder: str, prefix: str, name: str) -> list[tuple[str, str]]:
+    """Return the folders of sessions in a hidden folder, with what is before the names of their files."""
+    places = [path for path in _SESSIONS if path.startswith(f"{name}/") and Path(folder, path).is_dir()]
+    root = Path(folder).resolve() if places else Path()
+    return [
+        (os.fspath(root / path), f"{prefix}{path}/")
+        for path in places
+        if (root / path).resolve() == root / path  # no part of it is a link
+    ]
 
 
 def _add(found: Listing, root: Path, path: str, entry: os.DirEntry[str]) -> None:

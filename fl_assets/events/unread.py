@@ -143,7 +143,8 @@ def looks_like(name: str, start: bytes, head: bytes) -> Foreign:
         return Foreign("UTF-16 text without a byte order mark", "write it as UTF-8")
     if b"\0" in head or _share_of_controls(head) > 0.1:
         return Foreign("binary data", f"export JSON or JSONL instead: {_DOCS}")
-    return _text(name.lower(), head.decode("utf-8", "replace"))
+    found = _text(name.lower(), head.decode("utf-8", "replace"))
+    return Foreign(f"messages of CloudWatch: {found.what}", found.fix) if kind == "cloudwatch" else found
 
 
 def _table(kind: str, head: bytes) -> Foreign | None:

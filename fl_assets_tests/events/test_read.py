@@ -248,6 +248,29 @@ def test_files_are_listed_at_any_depth_and_hidden_or_unfinished_ones_are_not(tmp
     assert walk(tmp_path / "absent").files == []
 
 
+def test_sessions_in_an_agents_hidden_folder_are_listed_and_nothing_beside_them(tmp_path):
+    for name in (
+        ".claude/projects/w/s.jsonl",
+        ".claude/.credentials.json",
+        ".codex/auth.json",
+        "n1/.codex/sessions/2026/11/02/rollout.jsonl",
+        "n1/.local/share/goose/sessions/a.jsonl",
+        "n1/.local/share/keyrings/secret.json",
+        "n1/.git/config",
+        "elsewhere/tmp/x.jsonl",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "n2/.gemini").mkdir(parents=True)
+    (tmp_path / "n2/.gemini/tmp").symlink_to(tmp_path / "elsewhere/tmp")
+    assert [path for path, _ in walk(tmp_path).files] == [
+        ".claude/projects/w/s.jsonl",
+        "elsewhere/tmp/x.jsonl",
+        "n1/.codex/sessions/2026/11/02/rollout.jsonl",
+        "n1/.local/share/goose/sessions/a.jsonl",
+    ]
+
+
 # The index
 # ----------------------------------------------------------------------------------------------------
 

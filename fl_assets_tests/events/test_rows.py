@@ -246,6 +246,52 @@ WRAPPED = {
         orjson.dumps({"labels": {"app": "a"}, "line": line.decode(), "timestamp": "2026-11-02T12:00:00Z"})
         for line in lines
     ),
+    "firelens": lambda lines: b"\n".join(
+        orjson.dumps({"container_id": "ab", "source": "stdout", "log": line.decode()}) for line in lines
+    ),
+    "firelens in parts": lambda lines: b"\n".join(
+        orjson.dumps(
+            {"source": "stdout", "log": part.decode(), "partial_message": "true", "partial_last": last}
+        )
+        for line in lines
+        for part, last in ((line[:5], "false"), (line[5:], "true"))
+    ),
+    "fluent bit": lambda lines: b"\n".join(
+        orjson.dumps({"date": 1.5, "stream": "stdout", "_p": "F", "log": line.decode()}) for line in lines
+    ),
+    "vector": lambda lines: b"\n".join(
+        orjson.dumps({"host": "a", "label": {"x": "{"}, "message": line.decode(), "source_type": "file"})
+        for line in lines
+    ),
+    "filebeat": lambda lines: b"\n".join(
+        orjson.dumps(
+            {"@timestamp": "x", "log": {"file": {"path": "a"}}, "tags": ["b"], "message": line.decode()}
+        )
+        for line in reversed(lines)
+    ),
+    "aws logs tail": lambda lines: b"\n".join(b"2026-11-02T12:00:00+00:00 default " + line for line in lines),
+    "cloudwatch events": lambda lines: orjson.dumps(
+        {"events": [{"timestamp": 1, "message": line.decode(), "ingestionTime": 2} for line in lines]},
+        option=orjson.OPT_INDENT_2,
+    ),
+    "cloudwatch filtered": lambda lines: orjson.dumps(
+        {"events": [{"logStreamName": "default", "timestamp": 1, "message": line.decode()} for line in lines]}
+    ),
+    "cloudwatch deliveries": lambda lines: b"".join(
+        orjson.dumps(
+            {"messageType": f"{kind}_MESSAGE", "logGroup": "g", "logEvents": [{"id": "1", "message": text}]}
+        )
+        for kind, text in (("CONTROL", "CWL CONTROL MESSAGE"), *(("DATA", line.decode()) for line in lines))
+    ),
+    "cloudwatch insights": lambda lines: orjson.dumps(
+        {
+            "results": [
+                [{"field": "@timestamp", "value": "x"}, {"field": "@message", "value": line.decode()}]
+                for line in lines
+            ],
+            "status": "Complete",
+        }
+    ),
     "a logger's words": lambda lines: b"\n".join(b"INFO: " + line for line in lines),
 }
 
@@ -265,6 +311,23 @@ def test_a_log_of_words_alone_is_one_refusal(case):
     rows, (refused,) = found(case, WRAPPED["docker"]([b"INFO hello"] * 9))
     assert rows == []
     assert refused.startswith("unsupported_format")
+
+
+def test_a_span_with_a_message_of_json_is_no_wrapped_line():
+    span = {"attributes": {"message": "{}"}, "events": [{"message": '{"a": 1}'}], "name": "x"}
+    assert row_file_of(orjson.dumps(span)) is None
+
+
+def test_words_that_cloudwatch_keeps_are_one_refusal_that_names_it(case):
+    rows, (refused,) = found(case, WRAPPED["cloudwatch events"]([b"START RequestId: 1", b"END RequestId: 1"]))
+    assert rows == []
+    assert refused.startswith("unsupported_format: messages of CloudWatch")
+
+
+def test_what_cloudwatch_delivered_before_a_cut_is_read(case):
+    rows, (refused,) = found(case, WRAPPED["cloudwatch deliveries"]([PRINTED]) + b'\n{"messageType": "DATA')
+    assert len(rows) == 1
+    assert "CloudWatch" in refused
 
 
 # Tables -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from fl_assets.events.formats.tool_results import error_in_result
 from fl_assets.events.formats.values import as_object, get, objects_of
 
 _LAST_SECOND = MAX_NS // 10**9
+_REQUEST = "adk_request_"
+"""How calls are named by which ADK asks a person: for credentials, for a confirmation, for input."""
 
 
 def _spans(value: Any) -> Iterator[Span | str]:
@@ -28,6 +30,22 @@ def _spans(value: Any) -> Iterator[Span | str]:
     invocations: dict[str, list[dict[str, Any]]] = {}
     sessions: dict[str, Session] = {}
     calls: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    def called(begun: dict[str, Any], call: dict[str, Any], event: dict[str, Any], answer: Any) -> Span:
+        """Return a call, with the event of its answer: both {} where there is none."""
+        name = str(call.get("name") or answer.get("name") or "unknown")
+        invocation = str(get(event or begun, "invocationId") or session_id)
+        waits = not event and name.startswith(_REQUEST)
+        return sessions[invocation].span(
+            f"{begun.get('id') or _ns(begun)}:{_id(call or answer)}",
+            "execute_tool",
+            name,
+            (_ns(begun), _ns(event)),
+            "waiting for user confirmation" if waits else error_in_result(answer.get("response")),
+            parent_id=invocation,
+            more={"gen_ai.tool.call.arguments": call.get("args"), "gen_ai.agent.name": begun.get("author")},
+        )
+
     for number, event in enumerate(events):
         invocation = str(get(event, "invocationId") or session_id)
         invocations.setdefault(invocation, []).append(event)
@@ -37,29 +55,15 @@ def _spans(value: Any) -> Iterator[Span | str]:
         session = sessions[invocation]
         author = {"gen_ai.agent.name": event.get("author")}
         key = str(event.get("id") or number)
-        for part in objects_of(as_object(event.get("content")).get("parts")):
-            if call := as_object(get(part, "functionCall")):
-                calls[str(call.get("id") or call.get("name"))] = (event, call)
-            elif answer := as_object(get(part, "functionResponse")):
-                call_id = str(answer.get("id") or answer.get("name"))
-                begun, call = calls.pop(call_id, (event, {}))
-                more = {
-                    "gen_ai.tool.call.arguments": call.get("args"),
-                    "gen_ai.agent.name": begun.get("author"),
-                }
-                yield session.span(
-                    f"{key}:{call_id}",
-                    "execute_tool",
-                    str(call.get("name") or answer.get("name") or "unknown"),
-                    (_ns(begun), _ns(event)),
-                    error_in_result(answer.get("response")),
-                    parent_id=invocation,
-                    more=more,
-                )
+        for call in _parts(event, "functionCall"):
+            calls[_id(call)] = (event, call)
+        for answer in _parts(event, "functionResponse"):
+            yield called(*calls.pop(_id(answer), (event, {})), event, answer)
         if code := get(event, "errorCode"):
             text = f"{code}: {get(event, 'errorMessage') or ''}".removesuffix(": ")
             times, more = (_ns(event), _ns(event)), {**author, "error.type": str(code)}
             yield session.span(key, "chat", "chat", times, text, parent_id=invocation, more=more)
+    yield from (called(*begun, {}, {}) for begun in calls.values())
     for invocation, parts in invocations.items():
         yield _invocation(sessions[invocation], invocation, parts)
 
@@ -79,6 +83,15 @@ def _invocation(session: Session, invocation: str, events: list[dict[str, Any]])
     return session.span(
         invocation, "invoke_agent", "invoke_agent", (min(times), max(times)), status="ok", more=about
     )
+
+
+def _parts(event: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    parts = objects_of(as_object(event.get("content")).get("parts"))
+    return [found for part in parts if (found := as_object(get(part, kind)))]
+
+
+def _id(call: dict[str, Any]) -> str:
+    return str(call.get("id") or call.get("name"))
 
 
 def _said(event: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Found, Records, each_taken, file_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Session, Span, UsersQuestion
+from fl_assets.events.formats.spans import Dialogue, Session, Span
 from fl_assets.events.formats.times import iso_ns, timestamp_of
 from fl_assets.events.formats.tool_results import error_in_result, failed_text
 from fl_assets.events.formats.values import as_list, as_object, first, objects_of
@@ -50,31 +50,26 @@ def _of_file(records: Records) -> Iterator[tuple[int, Found]]:
 def _spans(
     session: Session, messages: Iterable[tuple[int, int, dict[str, Any]]], *, is_asked_by_user: bool
 ) -> Iterator[tuple[int, Found]]:
-    question: UsersQuestion | None = None
+    talk = Dialogue(session)
 
     def taken(line: int, one: tuple[int, dict[str, Any]]) -> Iterator[tuple[int, Found]]:
-        nonlocal question
         when, message = one
         kind, text = message.get("type"), _text(message.get("content"))
         key, model = str(message.get("id") or when), first(message, ("model",))
         if kind == "user" and is_asked_by_user and (words := users_words(text)):
-            if question:
-                yield question.turn(session)
-            question = UsersQuestion(line, f"turn-{key}", when, words)
+            yield from talk.asked(line, key, when, words)
         elif kind == "error":
             error = text.removeprefix("[API Error:").removesuffix("]").strip()
             yield line, session.span(key, "chat", "chat", (0, when), error, status="error")
         elif kind == "gemini":
             for number, call in enumerate(objects_of(message.get("toolCalls"))):
                 yield line, _call(session, call, f"{key}-{number}", when, model)
-            if question and text:
-                question.answered(when, text, model)
+            talk.answered(when, text, model)
         elif not isinstance(kind, str):
             yield line, f"a message has the type {kind!r:.60}"
 
     yield from each_taken(((line, (when, message)) for line, when, message in messages), taken)
-    if question:
-        yield question.turn(session)
+    yield from talk.end()
 
 
 def _text(content: Any) -> str:

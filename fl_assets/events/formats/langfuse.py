@@ -45,7 +45,7 @@ _EXPORTS = has_any(
         json_key("timestamp"),
         json_key("session_?[iI]d"),
         json_key("input"),
-        json_key("bookmarked|public|htmlPath|observationCount"),
+        json_key("bookmarked|public|htmlPath|observationCount|release"),
     ),
     has_all(
         json_key("trace_?[iI]d"),

@@ -266,7 +266,8 @@ def _part(value: Any, depth: int = 0) -> tuple[str, bool]:
     if isinstance(value, dict):
         kind = str(value.get("type") or "").lower()
         if kind in _CALLS or any(
-            isinstance(value.get(key), dict) for key in ("function_call", "functionCall", "tool_call")
+            isinstance(value.get(key), dict)
+            for key in ("function_call", "functionCall", "tool_call", "toolUse")
         ):
             return "", True
         if kind in _WORDS:

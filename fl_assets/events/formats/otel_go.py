@@ -8,7 +8,7 @@ from typing import Any
 from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import NotUsed, entry_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.spans import Span, events_in
 from fl_assets.events.formats.times import iso_ns
 from fl_assets.events.formats.values import as_object, first, objects_of, required_text
 
@@ -36,14 +36,7 @@ def _entry(raw: dict[str, Any]) -> Span | NotUsed:
         scope=str(scope.get("Name") or ""),
         attributes=_attributes(raw.get("Attributes")),
         resource=_attributes(raw.get("Resource")),
-        events=tuple(
-            SpanEvent(
-                str(event.get("Name") or ""),
-                _attributes(event.get("Attributes")),
-                iso_ns(event.get("Time"), "Time"),
-            )
-            for event in objects_of(raw.get("Events"))
-        ),
+        events=events_in(raw.get("Events"), _attributes, iso_ns),
     )
 
 

@@ -15,9 +15,9 @@ from fl_assets.events.formats.otlp_logs import LogRecord, span_of_record
 from fl_assets.events.formats.otlp_values import any_value, attributes_of
 from fl_assets.events.formats.readers import NotUsed, entry_reader
 from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.spans import Span, events_in
 from fl_assets.events.formats.times import any_ns
-from fl_assets.events.formats.values import as_list, as_object, first, objects_of, required_text
+from fl_assets.events.formats.values import as_list, as_object, first, required_text
 
 _STATUS = {"1": "ok", "2": "error", "OK": "ok", "ERROR": "error"}
 
@@ -91,14 +91,7 @@ def _span(raw: dict[str, Any]) -> Span:
         scope=_scope_of(raw),
         attributes=attributes_of(raw.get("attributes")),
         resource=_resource_of(raw),
-        events=tuple(
-            SpanEvent(
-                str(event.get("name") or ""),
-                attributes_of(event.get("attributes")),
-                _time(event.get("time"), "time"),
-            )
-            for event in objects_of(raw.get("events"))
-        ),
+        events=events_in(raw.get("events"), attributes_of, lambda time: _time(time, "time")),
     )
 
 

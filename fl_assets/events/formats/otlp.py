@@ -7,15 +7,16 @@ Sources: opentelemetry-proto 1.5, `docs/specification.md#json-protobuf-encoding`
 Tempo's HTTP API (`/api/traces`).
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.otlp_logs import span_in_log, spans_of_logs
 from fl_assets.events.formats.otlp_values import attributes_of, id_of, integer_of, time_of
-from fl_assets.events.formats.readers import Found, or_reason, span_reader
-from fl_assets.events.formats.seam import Format
-from fl_assets.events.formats.spans import Span, SpanEvent
+from fl_assets.events.formats.readers import Found, NotUsed, or_reason, span_reader
+from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, Read, ReadOptions, RefusedLine
+from fl_assets.events.formats.spans import Span, events_in
 from fl_assets.events.formats.values import as_list, as_object, get, kind_in_words, objects_of
 
 _STATUS = {"1": "ok", "OK": "ok", "2": "error", "ERROR": "error"}
@@ -38,12 +39,20 @@ def _of_request(request: Any) -> Iterator[Found]:
         groups.append([whole])
     if isinstance(get(whole, "scopeLogs"), list):
         logs = [*as_list(logs), whole]
-    if not groups and not isinstance(logs, list):
+    if not groups and not isinstance(logs, list) and (other := _others(whole)):
+        yield NotUsed(other)
+    elif not groups and not isinstance(logs, list):
         keys = ", ".join(sorted(request)[:5]) if isinstance(request, dict) else type(request).__name__
         yield f"no list resourceSpans or resourceLogs in this export request, but {keys or 'nothing'}"
     for group in groups:
         yield from _of_groups(group)
     yield from spans_of_logs(logs)
+
+
+def _others(whole: dict[str, Any]) -> str:
+    """Return what a request is of that holds no calls, as a Collector may write all signals into one file."""
+    given = (kind for kind in ("Metrics", "Profiles") if get(whole, f"resource{kind}"))
+    return next(given, "").lower()
 
 
 def _is_record(whole: dict[str, Any]) -> bool:
@@ -92,16 +101,24 @@ def _span(raw: Any, resource: dict[str, Any], scope: str) -> Span:
         scope=scope,
         attributes=attributes_of(get(raw, "attributes")),
         resource=resource,
-        events=tuple(
-            SpanEvent(
-                str(event.get("name") or ""),
-                attributes_of(get(event, "attributes")),
-                integer_of(get(event, "timeUnixNano"), "timeUnixNano"),
-            )
-            for event in objects_of(get(raw, "events"))
-        ),
+        events=events_in(get(raw, "events"), attributes_of, lambda time: integer_of(time, "timeUnixNano")),
     )
 
+
+_READ = span_reader(_of_request, pages="data")
+
+
+def _read_metrics(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Iterator[Read]:
+    """Read a file that begins with metrics: after them there may be spans."""
+    has_more = False
+    for found in _READ(lines, options):
+        is_all = isinstance(found, RefusedLine) and _METRICS_ALONE.fullmatch(found.detail) and not has_more
+        has_more = True
+        yield RefusedLine(0, "unsupported_format", _NO_CALLS, 0) if is_all else found
+
+
+_METRICS_ALONE = re.compile(r"[^:]*: \d+ metrics")
+_NO_CALLS = "otlp_metrics: OTLP metrics hold sums, not calls; send traces"
 
 FORMAT = Format(
     "otlp",
@@ -111,5 +128,11 @@ FORMAT = Format(
         has_all(json_key("spanId|span_id", rb'"'), json_key("startTimeUnixNano|start_time_unix_nano")),
         has_all(json_key("observedTimeUnixNano|observed_time_unix_nano"), json_key("body")),
     ),
-    span_reader(_of_request, pages="data"),
+    _READ,
+)
+METRICS = Format(
+    "otlp_metrics",
+    "OTLP/JSON metrics: refused, they hold sums and no calls; spans after them are read.",
+    has_all(json_key("resourceMetrics|resource_metrics", rb"\[")),
+    _read_metrics,
 )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+from fl_assets.events.formats.otlp import METRICS
 from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, ReadOptions, RefusedLine
 
 
@@ -27,12 +28,7 @@ def _format(name: str, description: str, pattern: bytes, why: str) -> Format:
 
 
 FORMATS = (
-    _format(
-        "otlp_metrics",
-        "OTLP/JSON metrics: refused, they hold sums and no calls.",
-        rb'"(?<!\\")resource_?[mM]etrics"\s*:\s*\[',
-        "OTLP metrics hold sums, not calls; send traces",
-    ),
+    METRICS,
     _format(
         "swe_agent_traj",
         "SWE-agent trajectories (.traj): refused, their steps have no times.",
@@ -77,6 +73,13 @@ FORMATS = (
         "Logs of Braintrust: refused.",
         rb'"(?<!\\")_xact_id"\s*:',
         "logs of Braintrust are not read; trace the agent with OpenTelemetry instead",
+    ),
+    _format(
+        "dify",
+        "Messages and conversations of Dify's API: refused, they hold no calls.",
+        rb'"(?<!\\")conversation_id"\s*:\s*"[^"]*".{0,60000}"(?<!\\")(?:agent_thoughts|message_files|retriever_resources)"\s*:',
+        "messages of Dify hold no calls; connect Dify to Langfuse, LangSmith or OpenTelemetry (its "
+        "monitoring's tracing), and send what that exports",
     ),
     _format(
         "chat_dataset",

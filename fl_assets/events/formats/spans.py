@@ -4,7 +4,7 @@ What does not go here: any wire format, and what a span means (`conventions.py`,
 `traces.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,16 +22,23 @@ class SpanEvent(NamedTuple):
     time_ns: int = 0
 
 
-def events_in(value: Any) -> tuple[SpanEvent, ...]:
+def events_in(
+    value: Any,
+    attributes_of: Callable[[Any], Mapping[str, Any]] = as_object,
+    time_of: Callable[[Any], int] = ns_or_none,
+) -> tuple[SpanEvent, ...]:
     """Return the events of a span: objects with name, attributes, and a time under a usual name."""
     return tuple(
         SpanEvent(
-            str(event.get("name") or ""),
-            as_object(event.get("attributes")),
-            ns_or_none(event.get("timestamp") or event.get("time_unix_nano") or event.get("time")),
+            str(event.get("name") or event.get("Name") or ""),
+            attributes_of(event.get("attributes") or event.get("Attributes")),
+            time_of(next(filter(None, map(event.get, _TIMES)), None)),
         )
         for event in objects_of(value)
     )
+
+
+_TIMES = ("timeUnixNano", "time_unix_nano", "timestamp", "time", "Time")
 
 
 class Span(Struct, frozen=True):
@@ -139,3 +146,27 @@ class UsersQuestion:
         return self.line, session.span(
             self.key, "invoke_agent", "turn", times, status="log", more={**said, **model}
         )
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """The questions of one session, one after another, each with the last answer to it."""
+
+    session: Session
+    question: UsersQuestion | None = None
+
+    def asked(self, line: int, key: Any, when: int, words: str) -> Iterator[tuple[int, Span]]:
+        """Take a question; yield the turn that the one before it was."""
+        yield from self.end()
+        self.question = UsersQuestion(line, f"turn-{key}", when, words)
+
+    def answered(self, when: int, text: str, model: Any = None) -> None:
+        """Take an answer to the open question, if there is one."""
+        if self.question and text:
+            self.question.answered(when, text, model)
+
+    def end(self) -> Iterator[tuple[int, Span]]:
+        """Yield the turn of the open question, if there is one."""
+        if self.question:
+            yield self.question.turn(self.session)
+            self.question = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from fl_assets.events.rows import container_logs, csv_table, inspect_eval, otlp_protobuf, parquet
+from fl_assets.events.rows import cloudwatch, container_logs, csv_table, inspect_eval, otlp_protobuf, parquet
 from fl_assets.events.rows.record import BadRowsError
 
 __all__ = ["ROW_FILES", "BadRowsError", "RowFile", "row_file_of"]
@@ -36,6 +36,7 @@ ROW_FILES = {
         RowFile("parquet", parquet.matches, parquet.lines, is_seekable=True),
         RowFile("inspect_eval", inspect_eval.matches, inspect_eval.lines, is_seekable=True),
         RowFile("otlp_protobuf", otlp_protobuf.matches, otlp_protobuf.lines, is_seekable=False),
+        RowFile("cloudwatch", cloudwatch.matches, cloudwatch.lines, is_seekable=False),
         RowFile("container_log", container_logs.matches, container_logs.lines, is_seekable=False),
         RowFile("csv", csv_table.matches, csv_table.lines, is_seekable=False),
     )

@@ -656,6 +656,231 @@ GEMINI_CLI = {
         },
     ],
 }
+OPENCODE = {
+    "info": {"id": "ses_1", "version": "1.1.3", "projectID": "p", "time": {"created": NANO // 10**6}},
+    "messages": [
+        {
+            "info": {"id": "msg_1", "sessionID": "ses_1", "role": "user", "time": {"created": NANO // 10**6}},
+            "parts": [
+                {"id": "prt_0", "type": "text", "text": "fix it"},
+                {"id": "prt_1", "type": "text", "text": "the content of a file", "synthetic": True},
+            ],
+        },
+        {
+            "info": {
+                "id": "msg_2",
+                "sessionID": "ses_1",
+                "role": "assistant",
+                "parentID": "msg_1",
+                "modelID": "m",
+                "time": {"created": NANO // 10**6, "completed": NANO // 10**6 + 9000},
+            },
+            "parts": [
+                {
+                    "id": f"prt_{number}",
+                    "sessionID": "ses_1",
+                    "messageID": "msg_2",
+                    "type": "tool",
+                    "callID": f"c{number}",
+                    "tool": tool,
+                    "state": {
+                        "input": {"n": number},
+                        "time": {"start": NANO // 10**6, "end": NANO // 10**6 + 1500},
+                        **state,
+                    },
+                }
+                for number, (tool, state) in enumerate(
+                    (
+                        ("bash", {"status": "completed", "output": "ok", "metadata": {"exit": 0}}),
+                        ("make", {"status": "completed", "output": "*** Error 2", "metadata": {"exit": 2}}),
+                        ("edit", {"status": "error", "error": "Error: oldString not found in content"}),
+                        ("read", {"status": "error", "error": "Tool execution aborted"}),
+                        ("grep", {"status": "running"}),
+                    )
+                )
+            ]
+            + [{"id": "prt_9", "type": "text", "text": "It is fixed."}],
+        },
+        {
+            "info": {
+                "id": "msg_3",
+                "sessionID": "ses_1",
+                "role": "assistant",
+                "modelID": "m",
+                "time": {"created": NANO // 10**6 + 9500},
+                "error": {"name": "APIError", "data": {"message": "Overloaded", "statusCode": 529}},
+            },
+            "parts": [],
+        },
+    ],
+}
+_GOOSE_MESSAGES = [
+    {"role": "user", "content": [{"type": "text", "text": "fix it"}]},
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "text", "text": "Reading."},
+            *(
+                {
+                    "type": "toolRequest",
+                    "id": f"c{number}",
+                    "toolCall": {"status": "success", "value": {"name": name, "arguments": {}}},
+                }
+                for number, name in enumerate(("shell", "edit", "ls", "rm"))
+            ),
+            {"type": "toolRequest", "id": "c9", "toolCall": {"status": "error", "error": "no such tool: x"}},
+        ],
+    },
+    {
+        "role": "user",
+        "content": [
+            {
+                "type": "toolResponse",
+                "id": "c0",
+                "toolResult": {
+                    "status": "success",
+                    "value": {"content": [{"type": "text", "text": "FAIL: x"}], "isError": True},
+                },
+            },
+            {"type": "toolResponse", "id": "c1", "toolResult": {"status": "error", "error": "no such file"}},
+            {
+                "type": "toolResponse",
+                "id": "c2",
+                "toolResult": {"status": "success", "value": [{"type": "text", "text": "a b"}]},
+            },
+            {
+                "type": "toolResponse",
+                "id": "c9",
+                "toolResult": {"status": "error", "error": "no such tool: x"},
+            },
+        ],
+    },
+    {
+        "role": "user",
+        "metadata": {"userVisible": False},
+        "content": [{"type": "text", "text": "what went before"}],
+    },
+    {"role": "assistant", "content": [{"type": "text", "text": "It is fixed."}]},
+]
+GOOSE = {
+    "id": "s1",
+    "working_dir": "/w",
+    "created_at": f"{AT}0Z",
+    "conversation": [
+        {"id": f"m{number}", "created": NANO // 10**9 + number, "metadata": {}, **message}
+        for number, message in enumerate(_GOOSE_MESSAGES)
+    ],
+}
+COPILOT_CLI = [
+    {"type": kind, "data": data, "id": f"e{number}", "timestamp": f"{AT}{number}Z"}
+    for number, (kind, data) in enumerate(
+        (
+            ("session.start", {"sessionId": "s1", "producer": "copilot-agent", "copilotVersion": "1.0.63"}),
+            ("user.message", {"content": "run it", "transformedContent": "<x>run it"}),
+            ("tool.execution_start", {"toolCallId": "c1", "toolName": "bash", "arguments": {"n": 1}}),
+            (
+                "tool.execution_complete",
+                {"toolCallId": "c1", "success": False, "error": {"message": "make: not found"}},
+            ),
+            ("tool.execution_start", {"toolCallId": "c2", "toolName": "view", "arguments": {}}),
+            ("tool.execution_complete", {"toolCallId": "c2", "success": True, "result": {"content": "a"}}),
+            ("tool.execution_start", {"toolCallId": "c3", "toolName": "rm", "arguments": {}}),
+            (
+                "tool.execution_complete",
+                {"toolCallId": "c3", "success": False, "error": {"message": "Not allowed", "code": "denied"}},
+            ),
+            ("assistant.message", {"content": "It cannot be run.", "toolRequests": []}),
+            ("session.error", {"errorType": "quota", "message": "limit reached", "statusCode": 429}),
+        )
+    )
+]
+_ASKED = [
+    {"role": "user", "content": [{"text": "book it"}]},
+    {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t1", "name": "book", "input": {"n": 2}}}]},
+    {
+        "role": "user",
+        "content": [
+            {"toolResult": {"toolUseId": "t1", "status": "error", "content": [{"text": "no seats left"}]}}
+        ],
+    },
+]
+BEDROCK = [
+    {
+        "schemaType": "ModelInvocationLog",
+        "schemaVersion": "1.0",
+        "timestamp": f"{AT}{number}Z",
+        "requestId": f"r{number}",
+        "operation": "Converse",
+        "modelId": "arn:aws:bedrock:us-east-1:1:inference-profile/us.m",
+        "identity": {"arn": "arn:aws:sts::1:assumed-role/shop/i-1"},
+        "requestMetadata": {"session_id": "s1"},
+        "input": {"inputTokenCount": 7, "inputBodyJson": {"messages": messages}} if messages else {},
+        "output": {"outputTokenCount": 3, "outputBodyJson": answer} if answer else {},
+        **error,
+    }
+    for number, (messages, answer, error) in enumerate(
+        (
+            (
+                _ASKED[:1],
+                {"output": {"message": _ASKED[1]}, "stopReason": "tool_use", "metrics": {"latencyMs": 412}},
+                {},
+            ),
+            (
+                _ASKED,
+                [
+                    {"messageStart": {"role": "assistant"}},
+                    {"contentBlockDelta": {"delta": {"text": "It is "}}},
+                    {"contentBlockDelta": {"delta": {"text": "sold out."}}},
+                    {"messageStop": {"stopReason": "end_turn"}},
+                    {"metadata": {"usage": {}, "metrics": {"latencyMs": 300}}},
+                ],
+                {},
+            ),
+            ([], {}, {"errorCode": "ThrottlingException"}),
+        )
+    )
+]
+N8N = {
+    "id": "7",
+    "workflowId": "w",
+    "mode": "webhook",
+    "finished": False,
+    "status": "error",
+    "startedAt": f"{AT}0Z",
+    "workflowData": {
+        "name": "support",
+        "nodes": [
+            {"name": "Agent", "type": "@n8n/n8n-nodes-langchain.agent"},
+            {"name": "Model", "type": "@n8n/n8n-nodes-langchain.lmChatOpenAi"},
+        ],
+    },
+    "data": {
+        "resultData": {
+            "runData": {
+                "Webhook": [{"startTime": NANO // 10**6, "executionTime": 5, "executionStatus": "success"}],
+                "Agent": [
+                    {
+                        "startTime": NANO // 10**6 + 10,
+                        "executionTime": 900,
+                        "executionStatus": "error",
+                        "source": [{"previousNode": "Webhook"}],
+                        "error": {"name": "NodeApiError", "message": "Rate limit reached"},
+                    }
+                ],
+                "Model": [
+                    {
+                        "startTime": NANO // 10**6 + 20,
+                        "executionTime": 412,
+                        "executionStatus": "error",
+                        "source": [{"previousNode": "Agent"}],
+                        "inputOverride": {"ai_languageModel": []},
+                        "error": {"name": "NodeApiError", "message": "Rate limit reached"},
+                    }
+                ],
+            }
+        }
+    },
+}
 OF_LINES: dict[str, list[Any]] = {
     "otel_console": [CONSOLE],
     "jaeger": [JAEGER],
@@ -677,5 +902,10 @@ OF_LINES: dict[str, list[Any]] = {
     "langfuse_ingestion": LANGFUSE_INGESTION,
     "datadog": DATADOG,
     "elastic_apm": ELASTIC_APM,
+    "opencode": [OPENCODE],
+    "goose": [GOOSE],
+    "copilot_cli": COPILOT_CLI,
+    "bedrock": BEDROCK,
+    "n8n": [N8N],
 }
 """A file of each format: the JSON values of its lines."""

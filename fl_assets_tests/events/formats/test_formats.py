@@ -48,6 +48,8 @@ def test_the_telemetrists_own_lines_are_no_format_whatever_they_quote():
         (b'broken\n{"resourceLogs":[]}', "otlp"),
         (b'{"resourceMetrics":[', "otlp_metrics"),
         (b'{\n "trace": {\n "id": "x"', "langfuse"),
+        (b'{"id":"t","timestamp":"x","session_id":"s","release":"","input":"a","output":"b"}', "langfuse"),
+        (b'{"data":[{"conversation_id":"c","query":"a","agent_thoughts":[]}]}', "dify"),
         (b'[{"id":"1","parentObservationId":null', "langfuse"),
         (b'{"trajectory": [{"action": "ls", ', "swe_agent_traj"),
         (b'{"instance_id":"x","test_result"', "openhands_eval_output"),
@@ -199,6 +201,37 @@ def test_a_session_of_adk_gives_tool_calls_their_errors_and_its_talk():
     assert [entry.detail for entry in refused] == [
         "1 of 4 entries: an event has no seconds since 1970 as its timestamp"
     ]
+
+
+def test_a_call_of_adk_without_an_answer_is_unfinished_or_waits_and_is_the_same_call_once_answered():
+    def events(*answers: dict) -> list[dict]:
+        calls = [
+            {"functionCall": {"id": f"c{n}", "name": name}}
+            for n, name in enumerate(("look", "adk_request_confirmation"))
+        ]
+        said = [{"parts": calls}, *({"parts": [{"functionResponse": one}]} for one in answers)]
+        return [
+            {"id": f"e{n}", "invocationId": "i", "author": "a", "timestamp": 1793620800.0 + n, "content": one}
+            for n, one in enumerate(said)
+        ]
+
+    def calls(*answers: dict) -> dict[str, tuple[str, str | None, float | None]]:
+        _, found, refused = rows("x", orjson.dumps({"id": "s", "appName": "x", "events": events(*answers)}))
+        assert refused == []
+        traces = [
+            (event["event_id"], event["execution_trace"]) for event in found if event["execution_trace"]
+        ]
+        return {
+            trace["method"]: (event_id, trace["metadata"].get("caused_by"), trace["duration_ms"])
+            for event_id, trace in traces
+        }
+
+    before = calls()
+    assert [before[name][1:] for name in ("look", "adk_request_confirmation")] == [
+        ("unfinished", None),
+        ("interrupted", None),
+    ]
+    assert calls({"id": "c0", "name": "look", "response": {}})["look"] == (before["look"][0], None, 1000.0)
 
 
 def test_a_question_that_an_invocation_of_adk_left_unanswered_is_a_turn():

@@ -15,6 +15,7 @@ from fl_assets.events.formats import traces as traces_module
 from fl_assets.events.formats.seam import EventLine, RefusedLine
 from fl_assets.events.formats.spans import Span
 from fl_assets.events.formats.values import _snake
+from fl_assets_tests.events.formats.reading import rows
 
 TRACE, ROOT, STEP, TOOL = (
     "5b8efff798038103d269b633813fc60c",
@@ -1079,3 +1080,25 @@ def test_log_events_of_a_span_become_its_turn_and_no_call():
     assert (turn["user_query"], turn["system_response"], turn["metadata"]["service"]) == ("q", "done", "shop")
     assert traces(run(*logs)) == {}
     assert len(events(run(*logs, request(span(TOOL))))) == 2
+
+
+METRICS = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m"}]}]}]}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_metrics_in_a_file_of_all_signals_cost_no_span_and_are_counted_once(is_first):
+    export = request(span())
+    lines = [METRICS, METRICS, export] if is_first else [export, METRICS, METRICS]
+    _, found, refused = rows("x", b"\n".join(map(orjson.dumps, lines)))
+    assert len(found) == 1
+    assert [(one.line, one.reason, one.events) for one in refused] == [(0, "not_used", 0)]
+    assert "2 metrics" in refused[0].detail
+
+
+def test_a_file_of_metrics_alone_is_refused_by_name_and_one_that_begins_with_them_is_read():
+    name, found, (refused,) = rows("x", orjson.dumps(METRICS))
+    assert (name, found, refused.reason) == ("otlp_metrics", [], "unsupported_format")
+    assert "metrics hold sums" in refused.detail
+    content = b"\n".join([orjson.dumps(METRICS)] * 2000 + [orjson.dumps(request(span()))])
+    name, found, _ = rows("x", content)
+    assert (name, len(found)) == ("otlp_metrics", 1)

@@ -231,6 +231,7 @@ def test_what_was_handled_or_merely_read_is_no_failure(found):
         ),
         (span("error", "NodeInterrupt('approve')"), "interrupted"),
         (span("error", "", raised("pydantic_ai.exceptions.CallDeferred")), "interrupted"),
+        (span("error", "", raised("ToolInterruptError")), "interrupted"),  # of Genkit
         (span("error", "CancelledError", raised("asyncio.exceptions.CancelledError")), "cancelled"),
         (span("error", "", raised("GeneratorExit")), "cancelled"),
         (span("error", "A task was canceled."), "cancelled"),

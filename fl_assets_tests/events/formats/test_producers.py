@@ -72,6 +72,31 @@ COUNTED = {  # calls, failures by method, turns
     ),
     "datadog": (2, {"refund": "RefundError: order already refunded"}, [("s1", "hello", "good day")]),
     "elastic_apm": (2, {"refund": "RefundError: order already refunded"}, []),
+    "opencode": (
+        6,
+        {
+            "make": "*** Error 2",
+            "edit": "Error: oldString not found in content",
+            "chat m": "APIError: Overloaded",
+        },
+        [("ses_1", "fix it", "It is fixed.")],
+    ),
+    "goose": (
+        5,
+        {"shell": "FAIL: x", "edit": "no such file", "unknown": "no such tool: x"},
+        [("s1", "fix it", "It is fixed.")],
+    ),
+    "copilot_cli": (
+        4,
+        {"bash": "make: not found", "chat": "quota: limit reached"},
+        [("s1", "run it", "It cannot be run.")],
+    ),
+    "bedrock": (
+        4,
+        {"book": "no seats left", "chat us.m": "ThrottlingException"},
+        [("s1", "book it", "It is sold out.")],
+    ),
+    "n8n": (3, {"chat Model": "NodeApiError: Rate limit reached"}, []),
     "openhands_v1": (1, {"terminal": "make: *** Error 2"}, [("e0", "fix it", "It fails")]),
 }
 
