@@ -3,10 +3,10 @@ r"""How failures become signatures: SQL that masks errors and sums a day by them
 What goes here: SQL text, made from our own constants alone. What does not: what is masked by what
 (`masks.yaml`), running it (the engines), grouping the masked errors (`patterns/grouping.py`).
 
-All patterns are RE2 (no look-around, no back-reference), run by DuckDB with either engine. There are three
+All patterns are RE2 (no look-around, no back-reference), run by DuckDB with either engine. There are four
 steps, so that the expensive ones see each distinct text once: every digit becomes `0`, which makes most
-messages of one kind equal; of the distinct ones the *salient part* is taken (a traceback's last line, the
-message inside JSON); and that is masked.
+messages of one kind equal; the message inside JSON is taken; of that the *salient part* (a traceback's last
+line); and that is masked.
 """
 
 from pathlib import Path
@@ -224,19 +224,28 @@ def _blanked_sql(expr: str, blank: str | None) -> str:
     return f"{blank}({text})" if blank else f"translate({text}, '123456789', '000000000')"
 
 
-def _masks_sql(blanked: str) -> str:
-    """Return SQL that masks the salient part of a text whose digits are `0`."""
+def _message_sql(blanked: str) -> str:
+    """Return SQL for the message in a text whose digits are `0`: that inside JSON, or else all of it."""
     starts = ('{"', "{'", "{\\", "{\n", "{\r")
     is_json = " or ".join(f"contains({blanked}, {literal(start)})" for start in starts)
     finding = _replace(blanked, _SCHEMA_DETAILS, "")
-    message = (
+    return (
         f"(case when contains({blanked}, 'Failed validating ') then {finding} "
         f"when {is_json} then {_unwrapped_sql(blanked)} else {blanked} end)"
     )
-    masked = (
+
+
+def _said_sql(message: str) -> str:
+    """Return SQL for the salient part of a message, cut."""
+    return (
         f"left(case when contains({message}, chr(10)) then {_salient_sql(message)} else {message} "
         f"end, {_LONG_CHARS})"
     )
+
+
+def _masks_sql(said: str) -> str:
+    """Return SQL that masks the salient part of a message."""
+    masked = said
     for pattern, by in MASKS:
         masked = _replace(masked, pattern, by)
     masked = _replace(f"left(trim({masked}), {MAX_MASKED_CHARS})", "<[A-Z]*$", "")
@@ -249,11 +258,14 @@ def _masks_sql(blanked: str) -> str:
 def mask_sql(expr: str) -> str:
     """Return SQL that masks one text as `masked_sql` does, without sharing work between rows."""
     blanked = _blanked_sql(expr, None)
-    return f"({_masks_sql(blanked)} || {_status_sql(expr, _status_place_sql(blanked))})"
+    masked = _masks_sql(_said_sql(_message_sql(blanked)))
+    return f"({masked} || {_status_sql(expr, _status_place_sql(blanked))})"
 
 
 def masked_sql(rows: str, blank: str | None = None) -> str:
     """Return a SELECT of all columns of some rows, and `masked_error`: null where `error` is.
+
+    Each step is a relation of distinct texts: in one expression DuckDB plans it for longer than it runs.
 
     Args:
         rows: A relation (table, view or parenthesised SELECT) with a VARCHAR column `error`.
@@ -261,11 +273,17 @@ def masked_sql(rows: str, blank: str | None = None) -> str:
     """
     return f"""
         with fl_blanked as (select *, {_blanked_sql("error", blank)} as blanked from {rows}),
-        fl_masked as (
-            select blanked, {_masks_sql("blanked")} as masked, {_status_place_sql("blanked")} as place
-            from (select distinct blanked from fl_blanked where blanked is not null))
+        fl_messages as (
+            select blanked, {_message_sql("blanked")} as message, {_status_place_sql("blanked")} as place
+            from (select distinct blanked from fl_blanked where blanked is not null)),
+        fl_said as (
+            select message, {_said_sql("message")} as said from (select distinct message from fl_messages)),
+        fl_masked as (select said, {_masks_sql("said")} as masked from (select distinct said from fl_said)),
+        fl_texts as (
+            select blanked, masked, place from fl_messages join fl_said using (message)
+                join fl_masked using (said))
         select fl_blanked.* exclude (blanked), masked || {_status_sql("error", "place")} as masked_error
-        from fl_blanked left join fl_masked using (blanked)"""  # noqa: S608 - constants and names of our own only
+        from fl_blanked left join fl_texts using (blanked)"""  # noqa: S608 - constants and names of our own only
 
 
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
