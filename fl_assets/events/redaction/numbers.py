@@ -125,6 +125,7 @@ NO_SSN = "(?:000|666|9)|[0-9]{3}[^0-9]?00[^0-9]?[0-9]{4}$|.*0000$"
 _BEFORE_CARD = f"[0-9_]-|%B|{EDGE}.]|[^0-9][.]"
 _NO_CARD = (
     Unless(before="^(?:[0-9_]-|<[A-Z]).*"),
+    Unless(before=".*[+]$", value="[0-9]{13,15}$"),  # a telephone
     f".*[ \u00a0].*[0-9][{DASH}._+]|.*[{DASH}._+].*[0-9][ \u00a0]",  # separators that differ
     "[0-9]{7,}[^0-9]|.*[^0-9][0-9]{7}",  # columns of a table
 )

@@ -31,14 +31,15 @@ _UNCASED_WORDS = (
     "|تليفون|تلفون|טלפון|נייד"
     "|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์"
 )
+_SHORT_WORDS = "(?:tel|tél|fax|sms|mob|ph|puh|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|cel|fixe|kom)"
 _PHONE_WORD = (
     f"(?:(?:(?:{_LONG_WORDS})|{_UNCASED_WORDS}|(?:[Тт]ел|[Мм]об|[Ττ]ηλ|[Κκ]ιν)[.:]){_WORD_GAP}"
-    f"|{any_case('(?:tel|tél|fax|sms|mob|ph|puh|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|cel|fixe|kom)')}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
+    f"|{any_case(_SHORT_WORDS)}(?:[^a-z0-9\r\n(+]{_WORD_GAP})?)"
 )
 """A word for a telephone and what may stand between it and the number; after a short word no small letter
 does: `Bestellung` is no telephone."""
 _NO_TELEPHONE = any_case(
-    "(?:counts?|total|users|batch|queue|sku|viewport|screen|ticket|quota|column|version|size|tip|build|index)"
+    "(?:template|campaign|counts?|total|users|batch|queue|sku|viewport|screen|ticket|quota|column|version|size|tip|build|index)"
 )
 """Words that, right before a number, make it one of something about telephones."""
 _CALL_WORD = any_case(
@@ -139,7 +140,12 @@ RULES = (
         f"({EDGE}+.])((?:[+]|%2[Bb])(?:1{_GAP}[2-9][0-9]{{2}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{4}}"
         f"|1[ .-]?555[ .-][0-9]{{4}}|{_CALLING_CODE}(?:{_GAP}[0-9]){{6,12}}[0-9]*){_EXTENSION})"
         f"((?:[{WORD}%][{WORD}]*|[ ]{UNIT})?)",
-        examples=("‹+44 20 7946 0958›", "‹+1 (415) 555-2671 x12›", "‹+44 20 7946 0958› EUR"),
+        examples=(
+            "‹+44 20 7946 0958›",
+            "‹+1 (415) 555-2671 x12›",
+            "‹+44 20 7946 0958› EUR",
+            "lead ‹+4917644382740›",
+        ),
         stays=("+12345678 bytes", "+1 2345", "+1234567890123 delta"),
         need="(?:[^0-9]*[0-9]){8}.*",
         unless=(f"[+](?:[0-9]{{16}}|[0-9]{{1,3}}[.][0-9]{{4,8}}$|{_DATE})", Unless(before="^<[A-Z].*")),
@@ -175,6 +181,8 @@ RULES = (
             "mobile users: 1250000",
             "GET /phones/0123456789",
             "mobile data: 4177290 bytes",
+            "parcel 3435703296 is out for delivery",
+            "whatsapp template 467692805 approved",
             "Could you tell me where the order SO-3889700 is?",
             "cellulare rotto, fattura n. 5964711",
             "手机维修,单号960878229",
@@ -183,6 +191,7 @@ RULES = (
         ),
         unless=(
             f"(?:{_DATE}|[0-9]+[.][0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{1,3}}){{3}}|[0-9]{{14,}})$",
+            Unless(before=f"[a-z]{_SHORT_WORDS}[^A-Za-z]*$"),  # the end of a word
             Unless(before=f".?{any_case('cell')} $", value="[0-9]{7}$"),  # of a notebook
             Unless(before=f".?{any_case('cep')}[: ]*$", value="[0-9]{5}-[0-9]{3}$"),  # post in Brazil
             Unless(before="(?:[_ ][Ii][Dd]|[a-z]Id)[^A-Za-z]*"),

@@ -26,9 +26,9 @@ Spans = list[tuple[int, int]]
 """Where matches begin and end, in bytes, in order."""
 _LETTER = "A-Za-z\u00c0-\u04ff"
 _CHAR = f"0-9{_LETTER}!@#$%^&*_.~+?-"
-_SHORTEST, _SHORTEST_ALONE, _LONGEST, _KEY_SHORTEST = 3, 6, 256, 20
+_SHORTEST, _SHORTEST_ALONE, _LONGEST, _KEY_SHORTEST, _KEY_ALONE = 3, 6, 256, 20, 32
 """Lengths in bytes: of a word near a sign, of one without, of any, and of what is a key rather than a
-password."""
+password near a word for a key, and without any."""
 _CONTEXT, _BEFORE, _BEHIND, _LABEL = 120, 24, 100, 48
 """Bytes around a word that are looked at, before and behind a sign in which words are scored, and before a
 word in which a label may stand that says what else it is."""
@@ -178,7 +178,9 @@ def _judged(candidates: Callable, least: float) -> Callable[[bytes, Spans], Iter
                 if _is_amount(labelled) or _is_name(labelled):
                     continue
                 done = end
-                is_key = end - start >= _KEY_SHORTEST and "key" in kinds_near(words, place)
+                kinds = kinds_near(words, place)
+                size = end - start
+                is_key = size >= _KEY_SHORTEST if "key" in kinds else size >= _KEY_ALONE and not kinds
                 yield start, end, "API_KEY" if is_key else "PASSWORD"
 
     return judge

@@ -22,7 +22,7 @@ _GAP = f"[ ./(){DASH}\u00a0]{{0,3}}"
 _NUMBER = f"[0-9](?:{_GAP}[0-9]){{6}}"
 _is_other = linear.fully(
     "[0-9]{1,3}(?:[.][0-9]{1,3}){3}|[0-9]{3}-[0-9]{2}-[0-9]{4}|0?123456789?0?"
-    "|(?:0|[1-9][0-9]*)[.][0-9]+|(?:00[0-9]{2} ?)+"
+    "|(?:0|[1-9][0-9]*)[.][0-9]+|[0-9][.][0-9]{3}(?: [0-9]{1,4})+|(?:00[0-9]{2} ?)+"
 )
 """An address and a number of social security, which other rules mask; a number that stands for any, a
 fraction, characters by number."""
@@ -76,6 +76,11 @@ RULES = (
             "fixe ‹021 601 44 18› / natel ‹079 412 88 03›",
             "o número dela é ‹927 418 330›, o telemóvel",
             "call-log: out ‹0711 4417 290›, 37 s",
+            "idraulico ‹338 4719205›",
+            "dentista: ‹932 18 47 05›, pedir cita",
+            "Garage Moreau ☎ ‹0142119851›",
+            "zap: ‹11 9 8765-4769›",
+            "お問い合わせは‹06-6345-7716›まで",
         ),
         stays=(
             "I called about order 417-7290844, nobody knows",
@@ -86,6 +91,7 @@ RULES = (
             "calling function 0012345678",
             "Contact ID: 0031234567",
             "called 12345678 times",
+            "helion mag. mom. ratio 8.478 353 6198",
             "0123456 calls dropped",
             "sms quota 1000000 per day",
             "tool_call 11 22 33 44 aborted",

@@ -108,7 +108,8 @@ _is_name = linear.fully(
             "[a-z]{2,12}(?:-[a-z0-9]{2,12}){0,3}-[0-9a-f]{8,10}-[0-9a-z]{4,5}",  # a pod
             "[A-Z0-9]{2,6}(?:-[A-Z0-9]{2,6})+|[A-Z][A-Z0-9]{0,8}|[a-z]{2,}[0-9]{1,3}|[a-z]+[0-9]",
             "(?:[A-Za-z]{1,10}[_-][0-9]{1,2}|[a-z]{1,10}[_-][0-9]{1,4})[a-z]?|[a-z]+(?:_[a-z]+)+_[0-9]{3,}",
-            "(?:[a-z]{1,12}_)+[0-9A-Za-z]{10,}|[a-z]{2,12}-(?:[0-9]+-)?[0-9A-Za-z]{16,}",  # ids of a kind
+            "(?:[a-z]{1,12}_)+[0-9A-Za-z]{10,31}|[a-z]{2,12}-(?:[0-9]+-)?[0-9A-Za-z]{16,31}",  # ids of a kind
+            "[a-z]{1,12}(?:_[a-z]{1,12})*[_-](?:[0-9]+-)?[0-9a-z]{32,}",
             "(?:cus|sub|in|inv|pi|ch|re|evt|price|prod|acct|seti|pm|txn|req|item|msg|run|call|conv|org|proj|step|thread"
             "|asst|file|batch|resp|order|toolu|ctag[0-9]*)[_.][0-9A-Za-z]{4,}",  # of Stripe, of models
             "c[0-9a-z]{24}(?:_.*)?|[a-z]{2,8}_[a-z]{1,8}[0-9]{1,2}",

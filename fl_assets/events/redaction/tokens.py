@@ -2,7 +2,7 @@
 
 from fl_assets.events.redaction.blocks import ASSIGN, MIXED, QUOTE, SEP, STAND_IN
 from fl_assets.events.redaction.rule import ESCAPED, MASKED, Rule, Unless, any_case
-from fl_assets.events.redaction.vendor_keys import KEY_FORMATS, KEYS_BEHIND_A_NAME
+from fl_assets.events.redaction.vendor_keys import KEY_FORMATS, NAMED_KEYS
 
 _PEM_GAP = "(?:[ \t\r\n]|\\\\{1,4}[rnt])"
 _PEM = (
@@ -15,6 +15,10 @@ _AUTHORIZATION = any_case("authorization")
 _SCHEMES = any_case(
     "(?:token|apikey|api-key|key|digest|negotiate|ntlm|oauth|hawk|bearer|basic|ssws|bot|splunk)"
 )
+_PLAIN_BEGINNINGS = (
+    "11|[AS][CK][0-9a-f]|(?:key|app|dataset|ap[ip]|sdk|mob|act|live|sess|secret|prod|user)[_.=-]"
+)
+"""How keys of some vendors begin, and much else does behind a dash: the key of a cache."""
 _USER = "(?:[Uu]ser(?:name)?|\\[user|[$][A-Z_]+)\\[?"
 
 RULES = (
@@ -58,18 +62,28 @@ RULES = (
         ),
         apart=True,
     ),
-    Rule(
+    Rule(  # behind a name, with letters and digits at random, unless its own beginning is a word
         "API_KEY",
-        f"([0-9A-Za-z][_-])({'|'.join(key.find for key in KEYS_BEHIND_A_NAME)})()",
-        kinds=tuple(key.find for key in KEYS_BEHIND_A_NAME),
-        examples=tuple(
-            f"{name}‹{key.example}› was refused"
-            for key in KEYS_BEHIND_A_NAME
-            for name in ("backup-", "TOKEN_")
+        f"([0-9A-Za-z][_-])({'|'.join(key.find for key in NAMED_KEYS)})([0-9A-Za-z]?)",
+        kinds=tuple(key.find for key in NAMED_KEYS),
+        examples=(
+            "backup-‹ghp_a7Kq2Zx9Lm4Tf8Wd1Rb6Yc3Vn5Hs0Jga7Kq› was refused",
+            "TOKEN_‹AKIAQ7ZK2XW9M4TF8RB6›",
         ),
-        stays=("my-hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "the-npm_config_cache_of_a_long_build_agent_17"),
+        stays=(
+            "my-hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "the-npm_config_cache_of_a_long_build_agent_17",
+            "my_hf_internationalization_dataset_v2",
+            "cache-key-4f9a1c7e0b3d86254f9a1c7e0b3d8625",
+            "web-app-4f9a1c7e0b3d86254f9a1c7e",
+        ),
         need="(?:[^0-9]*[0-9]|.*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16}).*",
-        unless=(".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",),
+        unless=(
+            ".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",
+            "(?:[0-9A-Za-z]{0,15}[^0-9A-Za-z])*(?:[0-9A-Za-z]{0,11}|[0-9A-Za-z]{13,15})$",  # no UUID either
+            "[a-z0-9]{1,8}(?:[_-](?:[a-z]{1,24}|v?[0-9]{1,4}))+$",  # words-with-dashes
+            f"(?:{_PLAIN_BEGINNINGS})",
+        ),
         apart=True,
     ),
     Rule(

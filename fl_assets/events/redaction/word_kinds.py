@@ -22,10 +22,12 @@ _WITHIN = {
     "secret": "secret|geheim|segret|secreto|credential|zugangsdaten|credencia|identifiant|credenzia",
     "phone": "phone|telef|teleph|telemó|telemov|télép|téléc|teléf|telep|mobil|móvil|handy|cellu|celular"
     "|whatsapp|hotline|rufnummer|durchwahl|puhelin|τηλέφ|κινητ|телеф|мобил|电话|電話|手机|手機|携帯|連絡先|座机|固话|전화"
-    "|휴대|핸드폰|연락처|هاتف|جوال|موبا|تلف|تليفون|טלפון|נייד|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์|điện thoại|msisdn"
+    "|휴대|핸드폰|연락처|☎|📞|📱|📲|✆"
+    "|هاتف|جوال|موبا|تلف|تليفون|טלפון|נייד|फ़ोन|फोन|मोबाइल|ফোন|โทร|เบอร์|điện thoại|msisdn"
     "|voicemail|numarası",
     "call": "llam|appel|chiam|anruf|rückruf|erreich|zadzwo|dzwon|звон|kontakt|contact|arayab|arayın|soita"
-    "|zavol|折り返し|拨打|联系|聯絡|連絡|اتصل|התקשר|ringa|ringe|recado|sunați|hívj|hívás|joind|joign|rejoin|reach|dial",
+    "|zavol|折り返し|拨打|联系|聯絡|連絡|اتصل|התקשר|ringa|ringe|recado|sunați|hívj|hívás|joind|joign|rejoin|reach|dial"
+    "|問い?合わせ|咨询|문의",
     "number": "number|nummer|numero|número|numéro|numer|номер|numara|号码|號碼|番号|번호|رقم",
     "login": "login|logon|signin|anmeld|zugang|acceso|accesso|acesso|connexion|вход|логин|доступ|dostęp"
     "|přihl|inlog|wlan|wifi|hotspot|voicemail",
@@ -37,11 +39,34 @@ _WHOLE = {
     "key": "key|keys|jwt|bearer|hmac|serial|clé|chave|pat",
     "secret": "creds?|secrets?|vault",
     "phone": "tel|tél|fax|telefax|sms|mob|ph|gsm|tlf|tlfn|tfn|tfno|telp|cep|cell|kom|landline|portable|natel"
-    "|viber|signal|telegram|sđt|extension|ext|desk|office|home",
+    "|viber|signal|telegram|sđt|extension|ext|desk|office|home|zap|whats|wa",
     "call": "call|calls|called|calling|caller|ring|rang|text|texted|bel|belt|ligue|ligar|liga|nås|når|ruf"
-    "|rufen|callback|line|hívjon",
+    "|rufen|callback|line|hívjon|answering|answers?",
     "number": "no|nr|num|núm|č",
     "login": "ssid|safe|alarm|door|gate|lock|locker|sudo",
+    "who": "plumbers?|plumbing|electricians?|locksmith|dentist|doctor|dr|vet|pharmacy|clinic|hospital|taxi"
+    "|cab|courier|landlord|landlady|handyman|roofer|carpenter|painter|builder|contractor|mechanic|garage"
+    "|towing|movers?|florist|bakery|pizzeria|pizza|restaurant|trattoria|hotel|hostel|nanny|babysitter|nurse"
+    "|school|lawyer|attorney|notary|accountant|realtor|salon|barber|hairdresser|physio|therapist|surgery"
+    "|wife|husband|mom|mum|dad|brother|sister|daughter|neighbou?r|secretary|concierge|caretaker|ambulance"
+    "|police|reservations?|bookings?|heating|roofing|klempner|elektriker|schlüsseldienst|schlosser"
+    "|(?:zahn|tier|haus)?(?:arzt|ärztin)|praxis|apotheke|klinik|werkstatt|hausmeister|vermieter(?:in)?"
+    "|handwerker|maler|dachdecker|heizung|sanitär|abschleppdienst|friseur|anwalt|kanzlei|steuerberater"
+    "|makler|kita|schule|pension|oma|opa|notdienst|bereitschaft|kundendienst|plombier|électricien|serrurier"
+    "|dentiste|médecin|docteur|vétérinaire|pharmacie|garagiste|dépannage|gardien|propriétaire|nounou|avocat"
+    "|notaire|coiffeu(?:r|se)|boulangerie|mairie|école|crèche|infirmière|kiné|cabinet|fontanero|plomero"
+    "|electricista|cerrajero|dentista|médico|veterinari(?:o|a)|farmacia|taller|grúa|casero|portero"
+    "|abogad(?:o|a)|peluquería|niñera|colegio|mecánico|albañil|pintor|idraulico|elettricista|fabbro|medico"
+    "|dottor(?:e|essa)|officina|meccanico|carrozziere|avvocato|notaio|commercialista|parrucchiere|muratore"
+    "|studio|encanador|canalizador|eletricista|chaveiro|serralheiro|veterinári(?:o|a)|farmácia|oficina"
+    "|mecânico|porteiro|advogad(?:o|a)|babá|pedreiro|loodgieter|elektricien|slotenmaker|tandarts|huisarts"
+    "|dierenarts|apotheek|huisbaas|advocaat|kapper|oppas|makelaar|aannemer|schilder|hydraulik|elektryk"
+    "|ślusarz|dentysta|lekarz|weterynarz|apteka|mechanik|warsztat|fryzjer|adwokat|notariusz|przychodnia"
+    "|laweta|niania|serwis|rörmokare|låssmed|tandläkare|läkare|vårdcentral|apotek|rørlegger|tannlege|lege"
+    "|vvs|tandlæge|læge|putkimies|sähkömies|lukkoseppä|(?:hammas)?lääkäri|instalatér|elektrikář|zámečník"
+    "|zubař|lékař|vízszerelő|villanyszerelő|fogorvos|orvos|instalator|stomatolog|tesisatçı|elektrikçi"
+    "|çilingir|dişçi|doktor|eczane|сантехник|электрик|слесарь|стоматолог|врач|ветеринар|аптека|автосервис"
+    "|мастер",
 }
 _AROUND = {
     "key": "sig|sign|sess|session|cookie|cookies|auth|authorization|api",
@@ -59,7 +84,7 @@ _AROUND = {
 """Words by kind: such as may be a part of a longer one, such as are whole, and such as are whole and none for
 which words are scored."""
 SIGNS = ("password", "code", "key", "secret", "login")
-NUMBER_SIGNS = ("phone", "call", "number")
+NUMBER_SIGNS = ("phone", "call", "number", "who")
 """Kinds of words near which there are secrets, and telephone numbers."""
 KINDS = (*SIGNS, *NUMBER_SIGNS, "user", "id", "verb", "masked")
 
