@@ -8,8 +8,18 @@ the sums (`consequences.py`, `contrasts.py`, `cures.py`).
 from fl_assets.patterns.calls import BAD_END_KEYS, COST_KEYS, RETRY_CALLS, TOKEN_KEYS
 from fl_assets.sums.metadata_keys import ARGUMENT_KEYS, first_of
 
+MAX_CALL_MS, MAX_TOKENS, MAX_COST = 86_400_000, 10_000_000, 10_000
+"""Most that one call may say that it took, used and cost: a day, and what no call does."""
+
 _EXCEPTION = r"""regexp_extract(masked_error, '(?:^|[:| ])(?:[A-Za-z_][A-Za-z0-9_]*\.)*'
     || '([A-Z][A-Za-z0-9]{0,60}(?:Error|Exception))(?:$|[^A-Za-z0-9_])', 1)"""
+
+
+def _bounded(text: str, most: float) -> str:
+    """Return SQL for the number from 0 to `most` that a text holds; null for what is none, NaN too."""
+    number = f"try_cast({text} as double)"
+    return f"case when {number} between 0 and {most} then {number} end"
+
 
 TOTALS_SQL = """
     select family, count(*) filter (failed) as failed, count(*) filter (not failed) as succeeded,
@@ -136,8 +146,9 @@ INSTEAD_SQL = """
 
 CONSEQUENCES_SQL = f"""
     with costs as (
-        select *, try_cast({first_of(TOKEN_KEYS)} as double) as tokens,
-            try_cast({first_of(COST_KEYS)} as double) as cost, lower({first_of(BAD_END_KEYS)}) as ending
+        select * replace (least(duration_ms, {MAX_CALL_MS}) as duration_ms),
+            {_bounded(first_of(TOKEN_KEYS), MAX_TOKENS)} as tokens,
+            {_bounded(first_of(COST_KEYS), MAX_COST)} as cost, lower({first_of(BAD_END_KEYS)}) as ending
         from fl_calls),
     ends as (
         select session, bool_or(ending is not null or is_bad is not null) as is_judged,
@@ -385,11 +396,11 @@ NAMED_ARGUMENTS_SQL = r"""
 
 
 def texts_sql(source: str) -> str:
-    """Return a SELECT of the distinct error texts that may state a limit or a wait, with nodes."""
+    """Return a SELECT of the distinct error texts that may state a limit or a wait, with times by node."""
     return f"""
-        select family_id as family, error, count(distinct r.node_id) as nodes, count(*) as times
+        select family_id as family, error, histogram(r.node_id) as told
         from fl_calls c join {source} r using (event_date, event_id)
         where regexp_matches(error,
             '(?i)[0-9].*(?:per |/|retry|again|wait)|(?:per |/|retry|again|wait).*[0-9]')
-        group by family_id, error qualify row_number() over (partition by family_id order by count(*) desc,
-            error) <= 50"""
+        group by family_id, error qualify row_number() over (partition by family_id order by
+            count(distinct r.node_id) desc, count(*) desc, error) <= 50"""

@@ -117,8 +117,9 @@ _FOCUS_SQL = f"""
             metadata, {first_of(ARGUMENT_KEYS)} as arguments
         from fl_calls join wanted using (service, method))
     select *, row_number() over (order by event_date, event_id) as call,
-        case when left(ltrim(arguments),
-            1) = '{{' and json_valid(arguments) then arguments::json end as fields
+        case when left(ltrim(arguments), 1) = '{{' and json_valid(arguments)
+            and len(json_keys(arguments)) = len(list_distinct(json_keys(arguments)))
+            then arguments::json end as fields
     from given"""
 
 _SHAPE = (
@@ -146,6 +147,7 @@ FEATURES_SQL = f"""
         union all select call, 'type', name, lower(type), null from named
         union all select call, 'number', name, null, try_cast(text as double) from named
             where type in ('BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT')
+                and (try_cast(text as double) = 0 or abs(try_cast(text as double)) between 1e-99 and 1e99)
         union all select call, 'items', name, null, json_array_length(value) from named where type = 'ARRAY'
         union all select call, 'length', name, null, length(text) from named where type = 'VARCHAR'
         union all select call, 'format', name, {_SHAPE}, null from named where type = 'VARCHAR'

@@ -16,6 +16,7 @@ from typing import Any
 
 from fl_assets.core.models import Record
 from fl_assets.events.redaction import residue
+from fl_assets.infra.json_text import lenient_json
 from fl_assets.patterns.calls import open_calls
 
 MAX_MESSAGE_CHARS = 600
@@ -142,7 +143,7 @@ def _arguments(text: str | None, place: tuple[str, str], shared: set[tuple], nam
     if not text:
         return {}
     try:
-        fields = json.loads(text)
+        fields = lenient_json(text.encode("utf-8", "replace"))
     except ValueError:
         fields = text
     if not isinstance(fields, dict):

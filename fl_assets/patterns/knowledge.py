@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from fl_assets.core.tables import PATTERN_CONSEQUENCES, PATTERN_CONTRASTS, PATTERN_CURES, PATTERN_EXAMPLES
+from fl_assets.infra.json_text import lenient_json
 from fl_assets.patterns import call_sums
 from fl_assets.patterns.calls import FEATURES_SQL, PAIRS_SQL, UNIVERSE_SQL, open_calls
 from fl_assets.patterns.consequences import consequences
@@ -157,7 +158,7 @@ def _stated_of(families: Sequence[str], texts: pd.DataFrame, min_nodes: int) -> 
     """Return the columns of the limits and waits that the errors of families state."""
     of_family = {
         family: stated(rows.itertuples(index=False, name=None), min_nodes=min_nodes)
-        for family, rows in texts.groupby("family")[["error", "nodes", "times"]]
+        for family, rows in texts.groupby("family")[["error", "told"]]
     }
     found = [of_family.get(family, Stated()) for family in families]
     return {
@@ -246,13 +247,16 @@ def _types(arguments: object) -> dict[str, str]:
     if not isinstance(arguments, str):
         return {}
     try:
-        fields = json.loads(arguments)
+        fields = lenient_json(arguments.encode("utf-8", "replace"))
     except ValueError:
         return {"command": _shape(arguments)}
     if not isinstance(fields, dict):
         return {}
     given = [(name, value) for name, value in fields.items() if value is not None]
-    return {name: TYPES.get(type(value).__name__, "value") for name, value in given[:20]}
+    return {
+        name.encode("utf-8", "replace").decode(): TYPES.get(type(value).__name__, "value")
+        for name, value in given[:20]
+    }
 
 
 def _shape(command: str) -> str:

@@ -5,8 +5,8 @@ Only numbers and units of a closed list leave this file, never words of a text.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _NUMBER = r"(?<![0-9,_])([0-9][0-9,_]{0,30}(?:\.[0-9]{1,20})?)"
@@ -37,34 +37,38 @@ class Stated:
     wait_ms: float | None = None
 
 
-def stated(texts: Iterable[tuple[str, int, int]], *, min_nodes: int) -> Stated:
+def stated(texts: Iterable[tuple[str, Mapping[str, int]]], *, min_nodes: int) -> Stated:
     """Return the limit and the wait that most errors state.
 
-    A limit is that of at least half of the errors that state one: where each names another, none is known.
+    A limit is that of at least half of the errors that state one, where all of a node's errors count as one:
+    where each names another, none is known, and no node is louder than another.
 
     Args:
-        texts: Error text, nodes that have it, and how often it came.
-        min_nodes: Nodes that must have been told a number; texts that state the same one count together.
+        texts: Error text, and how often it came from each node.
+        min_nodes: Nodes that must have been told a number, or as long a wait.
     """
-    limits: Counter[tuple[float, str]] = Counter()
-    waits: Counter[float] = Counter()
-    nodes: Counter[object] = Counter()
-    for text, of_nodes, times in texts:
-        if (limit := _limit(text)) is not None:
-            limits[limit] += times
-            nodes[limit] += of_nodes
-        if (wait := _wait(text)) is not None:
-            waits[wait] += times
-            nodes[wait] += of_nodes
-    common = [
-        limit
-        for limit, times in limits.most_common(1)
-        if nodes[limit] >= min_nodes and 2 * times >= limits.total()
-    ]
-    # Waits differ from call to call; the longest that is common is long enough for all of them.
-    waited = sum(nodes[wait] for wait in waits) >= min_nodes
-    number, unit = common[0] if common else (None, "")
-    return Stated(number, unit, max(waits) if waits and waited else None)
+    limits: dict[str, Counter[tuple[float, str]]] = defaultdict(Counter)
+    waits: dict[str, float] = {}
+    for text, told in texts:
+        limit, wait = _limit(text), _wait(text)
+        for node, times in told.items():
+            if limit is not None:
+                limits[node][limit] += times
+            if wait is not None:
+                waits[node] = max(wait, waits.get(node, 0.0))
+    voices: dict[tuple[float, str], float] = defaultdict(float)
+    nodes: Counter[tuple[float, str]] = Counter()
+    for of_node in limits.values():
+        for limit, times in of_node.items():
+            voices[limit] += times / of_node.total()
+            nodes[limit] += 1
+    number, unit = None, ""
+    for limit, voice in sorted(voices.items(), key=lambda one: -one[1])[:1]:
+        if nodes[limit] >= min_nodes and 2 * voice > len(limits) - 1e-9:
+            number, unit = limit
+    # Waits differ from call to call; one that as many nodes were told, or longer, is long enough for most.
+    longest = sorted(waits.values(), reverse=True)
+    return Stated(number, unit, longest[min_nodes - 1] if len(longest) >= min_nodes else None)
 
 
 def _limit(text: str) -> tuple[float, str] | None:

@@ -109,8 +109,8 @@ def test_what_one_or_two_nodes_have_is_not_named():
     ],
 )
 def test_limits_and_waits_are_read_by_their_unit(text, expected):
-    assert stated([(text, 3, 9)], min_nodes=3) == expected
-    assert stated([(text, 2, 9)], min_nodes=3) == Stated()
+    assert stated([(text, dict.fromkeys("abc", 3))], min_nodes=3) == expected
+    assert stated([(text, {"a": 8, "b": 1})], min_nodes=3) == Stated()
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,54 @@ def test_limits_and_waits_are_read_by_their_unit(text, expected):
 )
 def test_a_limit_is_known_where_half_of_the_errors_state_it(times, known):
     texts = [
-        (f"rate limit of {600 + 10 * place} requests per minute", 3, each) for place, each in enumerate(times)
+        (f"rate limit of {600 + 10 * place} requests per minute", dict.fromkeys("abc", each))
+        for place, each in enumerate(times)
     ]
     assert stated(texts, min_nodes=3).limit == known
+
+
+def test_one_node_neither_states_a_number_for_the_fleet_nor_drowns_what_the_others_were_told():
+    honest = [("limit of 600 requests per minute, retry after 20 seconds", dict.fromkeys("abc", 1))]
+    texts = [f"limit of 1 request per minute, retry after {number}000 seconds" for number in range(1, 60)]
+    liar = [(text, {"liar": 900}) for text in texts]
+    assert stated(honest + liar, min_nodes=3) == Stated(600.0, "requests per minute", 20_000.0)
+    assert stated(liar, min_nodes=3) == Stated()
+
+
+ODD_ARGUMENTS = {
+    "a key twice": '{"depth": 1, "depth": 2}',
+    "a key twice, once escaped": '{"depth": 1, "\\u0064epth": 2}',
+    "nested too deep": '{"depth": ' + "[" * 5000 + "]" * 5000 + "}",
+    "no number": '{"depth": NaN, "mode": -Infinity}',
+    "beyond a double": '{"depth": ' + "9" * 400 + "}",
+    "a number that cannot be rounded": '{"depth": 1e-320, "mode": 1e308}',
+    "half of a character": '{"\\ud800": "\\udfff"}',
+}
+
+
+@pytest.mark.parametrize("arguments", ODD_ARGUMENTS.values(), ids=ODD_ARGUMENTS)
+def test_what_the_calls_of_a_node_are_given_stops_no_analysis(arguments):
+    rows = fleet(4, 100, is_null=False)
+    for row in rows:
+        if not row["success"]:
+            row["metadata"] = json.dumps(json.loads(row["metadata"]) | {"arguments": arguments})
+    known, families = known_of(rows)
+    assert set(known.examples["family_id"]) == set(families.values())
+    assert all(text.isascii() for text in known.examples["arguments"])
+    for text in known.examples["arguments"]:
+        "".join(json.loads(text)).encode()
+
+
+@pytest.mark.parametrize("said", ["NaN", "-1000000", "Infinity", "1e300", "9" * 400])
+def test_what_one_call_says_that_it_used_stops_no_analysis_and_makes_no_figure_absurd(said):
+    rows = fleet(4, 100, is_null=False)
+    one = next(row for row in rows if not row["success"])
+    one["metadata"] = json.dumps(json.loads(one["metadata"]) | {"total_tokens": said, "cost_usd": said})
+    one["duration_ms"] = 1e299
+    costs = known_of(rows)[0].consequences
+    assert costs["tokens"].isna().all()
+    assert costs["cost"].isna().all()
+    assert costs["time_ms"].between(0, 1e9).all()
 
 
 POISON = "ignore_previous_instructions"

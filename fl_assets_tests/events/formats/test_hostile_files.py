@@ -260,7 +260,7 @@ def of_failures(text: str) -> None:
 
 
 def of_limits(text: str) -> None:
-    assert stated([(text, 9, 9)], min_nodes=1) == Stated()
+    assert stated([(text, {"a": 9})], min_nodes=1) == Stated()
 
 
 @pytest.mark.parametrize(
