@@ -29,8 +29,8 @@ from fl_assets.sums.metadata_keys import ARGUMENT_KEYS, first_of
 MAX_CALLS = 200_000
 """Calls that are compared; of a larger window a share of its sessions is drawn, whole sessions at a time."""
 MAX_FAMILIES = 60
-MIN_FAILURES = 4
-"""Failures that a family must have to be looked into."""
+MIN_FAILURES = 2
+"""Failures that a family must have to be looked into; what is said of it has its own least numbers."""
 RETRY_CALLS = 6
 """Calls after a failure within which a second attempt counts as one."""
 MAX_VALUES = 40
@@ -176,7 +176,9 @@ FEATURES_SQL = f"""
             from fl_focus join succeeded using (session)
             where succeeded.place < fl_focus.place and succeeded.method <> fl_focus.method
         union all select call, 'method', '', method, null from fl_focus
-        union all select call, 'node', '', node_id, null from fl_focus),
+        union all select call, 'node', '', node_id, null from fl_focus
+            join (select service from fl_focus group by service having count(distinct node_id) > 1)
+                using (service)),  -- where a service has one node, that node is the service
     few as (
         select feature, name from features where number is null group by all
             having count(distinct value) <= {MAX_VALUES} or feature = 'node')

@@ -67,6 +67,8 @@ class ClassRule(Record):
     """A result rather than a failure: it asks for nothing to be done."""
     is_family: bool = Field(False, alias="family")
     """What a person calls one problem, whatever the wording or the tool."""
+    is_own_work: bool = Field(False, alias="own_work")
+    """About what the agent wrote: what it calls next is work on the cause, and no other way."""
 
     _any: re.Pattern[str] | None = PrivateAttr(None)
     _all: tuple[re.Pattern[str], ...] = PrivateAttr(())
@@ -101,6 +103,12 @@ def load_failure_classes() -> tuple[ClassRule, ...]:
     """Return the rules of `failure_classes.yaml`, in the order they are tried."""
     path = Path(__file__).with_name("failure_classes.yaml")
     return tuple(map(ClassRule.model_validate, read_data(path)["failure_classes"]))
+
+
+@cache
+def own_work() -> frozenset[str]:
+    """Return the ids of the rules about what the agent wrote itself."""
+    return frozenset(rule.id for rule in load_failure_classes() if rule.is_own_work)
 
 
 def rule_of(

@@ -15,7 +15,7 @@ from fl_assets.core.models import Advice, Alternative, Benefit, Contrast, Cure, 
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.playbooks.facts import TRANSIENT, Facts, safe_name
-from fl_assets.playbooks.fleet import OWN_WORK, Answer, FleetKnowledge, is_thought
+from fl_assets.playbooks.fleet import Answer, FleetKnowledge, is_thought
 from fl_assets.playbooks.wording import (
     consequence_of,
     contrast_text,
@@ -90,7 +90,7 @@ def advice_of(
             # work the next command is repair.
             if (one["subject"] != "same" or facts.failure_class in TRANSIENT)
             and not is_thought(one["name"])
-            and not (one["source"] == "instead" and (facts.is_command or facts.rule_id in OWN_WORK))
+            and not (one["source"] == "instead" and (facts.is_command or facts.is_own_work))
         ),
         alternatives=tuple(
             Alternative(

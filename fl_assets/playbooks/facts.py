@@ -15,7 +15,7 @@ import pandas as pd
 
 from fl_assets.core.models import FailureClass, PatternKind, State
 from fl_assets.events.redaction import residue
-from fl_assets.patterns.classes import readable
+from fl_assets.patterns.classes import own_work, readable
 
 _NAME = re.compile(
     r"(?!.{65})/?[A-Za-z][\w.:/-]*|(?!.{97})/[A-Za-z][\w.:/-]*(?:\{\w{1,32}\}[\w.:/-]*)+", re.ASCII
@@ -171,15 +171,14 @@ class Facts:
         return self.failure_p50_ms / self.p99_ms
 
     @property
-    def own_share(self) -> float:
-        """Share of the failures that a change of what the agent does can reach.
+    def raised_share(self) -> float:
+        """Share of the failures whose exception the script itself raised; all where no trace tells."""
+        return self.raised_by_itself / self.traces if self.traces else 1.0
 
-        Of scripts that stop, those that raised the exception themselves: what the code that they call raises
-        may be the very error that they were written to show.
-        """
-        if self.rule_id != "own-script" or not self.traces:
-            return 1.0
-        return self.raised_by_itself / self.traces
+    @property
+    def is_own_work(self) -> bool:
+        """Whether it is about what the agent wrote."""
+        return self.rule_id in own_work()
 
     @property
     def target(self) -> str:

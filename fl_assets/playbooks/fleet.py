@@ -25,9 +25,6 @@ SETTING = "fleet-setting"
 """A setting under which the calls of some nodes work."""
 MOST = 0.5
 """Share of the failures from which a measured setting is their cause."""
-OWN_WORK = frozenset({"own-script", "own-syntax", "one-action", "no-action", "test-run", "tests-failed",
-    "not-set-up", "missing-module", "missing-module-of-interpreter"})  # fmt: skip
-"""Rules about code that the agent wrote: what it calls next is work on the cause, not an alternative."""
 MAX_ANSWERS = 2
 MIN_LOOPED = 3
 """Sessions that repeat the identical failing call before a stop is proposed."""
@@ -51,6 +48,8 @@ class Answer:
     reason: str = ""
     reduction: float = PRIOR_REDUCTION
     """Share of the failures that it prevents when it helps, measured where possible."""
+    is_measured: bool = False
+    """Whether its description says what the sessions that failed had done."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def _from_cure(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
         return _from_setting(facts, row)
     if source == "retry":
         return _from_retry(facts, row)
-    if facts.rule_id in OWN_WORK or is_thought(raw) or facts.is_command:
+    if facts.is_own_work or is_thought(raw) or facts.is_command:
         return None
     if source == "first":
         return _answer(source, _names(facts, raw))
@@ -172,7 +171,7 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     may_be_said = {
         "format changed to": value.startswith("`"),
         "value changed to": bool(safe_name(str(row["value"]), "")),
-        "call in between": facts.rule_id not in OWN_WORK and not is_thought(raw),
+        "call in between": not facts.is_own_work and not is_thought(raw),
     }
     if found not in _ANSWERS["retry"] or not may_be_said.get(found, True):
         return None
@@ -183,7 +182,7 @@ def _from_retry(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
 def _from_contrast(facts: Facts, row: Mapping[str, Any]) -> Answer | None:
     """Suggest the opposite of what the failing calls have in common."""
     kind, raw = row["kind"], str(row["name"])
-    if not (safe_name(raw, "") or is_flag(raw)) or facts.rule_id in OWN_WORK or raw == "command":
+    if not (safe_name(raw, "") or is_flag(raw)) or facts.is_own_work or raw == "command":
         return None
     found, value, usual = f"{kind} {row['relation']}", shown_value(row), ""
     if kind == "type":

@@ -28,7 +28,7 @@ from fl_assets.playbooks.wording import ANY_METHOD, evidence, fields_of, named, 
 
 Row = Mapping[str, Any]
 NOTHING_KNOWN = FleetKnowledge()
-STANDARD = "This is standard advice for this class of failure; no cause was found in your data."
+STANDARD = "No cause was found in your data: this is what usually helps."
 NEEDS_AGENT = frozenset({"prompt", "adapter"})
 """Categories of changes that only an agent can take."""
 
@@ -126,9 +126,6 @@ def _of_remedies(
             continue
         if remedy.category in NEEDS_AGENT and not facts.is_agent:
             continue
-        # A command may have changed something, and no setting sends it again: the agent does.
-        if facts.is_command and any(change.key == "max_retries" for change in remedy.changes):
-            continue
         changes = {change.key: change.computed(facts, pasted) for change in remedy.changes}
         if None in changes.values():  # a formula lacks a number
             continue
@@ -141,24 +138,27 @@ def _of_remedies(
             remedy_id=remedy.id,
             category=remedy.category,
             title=remedy.title.format_map(texts),
-            description=f"{remedy.description.format_map(texts)} {read}".rstrip(),
+            description=" ".join(f"{remedy.description.format_map(texts)} {read}".split()),
+            is_measured=bool(read),
             changes={key: str(value) for key, value in changes.items()},
             readiness=readiness,
             reason=reason,
-            reduction=PRIOR_REDUCTION * facts.own_share,
+            reduction=PRIOR_REDUCTION * remedy.reached(facts),
         )
     return list(found.values())
 
 
-def _is_specific(answer: Answer, remedies: Sequence[Remedy]) -> bool:
+def _is_specific(answer: Answer, remedies: Sequence[Remedy], *, by_words: bool = False) -> bool:
     when = next((remedy.when for remedy in remedies if remedy.id == answer.remedy_id), None)
-    return when is not None and bool(when.rule or when.stated_limit or when.stated_wait)
+    is_by_words = when is not None and by_words and bool(when.says)
+    return when is not None and bool(is_by_words or when.rule or when.stated_limit or when.stated_wait)
 
 
 def _is_standard(answer: Answer, advice: Advice, remedies: Sequence[Remedy]) -> bool:
     """Whether a change follows from the class of the failure alone; nothing in the calls shows a cause."""
     is_by_class = any(one.id == answer.remedy_id for one in remedies)
-    is_shown = advice.contrasts or advice.cures or _is_specific(answer, remedies)
+    is_named = _is_specific(answer, remedies, by_words=True)
+    is_shown = answer.is_measured or advice.contrasts or advice.cures or is_named
     return is_by_class and not is_shown and answer.readiness == "ready"
 
 

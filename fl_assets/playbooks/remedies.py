@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from string import Formatter
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,7 +23,7 @@ from fl_assets.playbooks.facts import FORMULAS, Facts, safe_name
 TEXT_FIELDS = frozenset({
     "class", "state", "service", "method", "failures", "calls", "rate", "nodes_affected", "nodes_reporting",
     "window_days", "lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms", "arguments", "argument",
-    "exceptions", "exception_habits", "dependency", "caller", "callee", "lookup", "search", "profile",
+    "exceptions", "exception_habits", "dependency", "caller", "callee", "most_from", "lookup", "search", "profile",
     "stated_limit", "limit_per_node", "stated_unit", "stated_wait", "raised",
 })  # fmt: skip
 """Fields that a title or description may name, besides the keys of the rule's own changes."""
@@ -79,6 +79,9 @@ class Conditions(Record):
     """Wait that the errors state, ms."""
     agent: bool | None = None
     """Whether it may be an agent; false for a service that only services call."""
+    command: bool | None = None
+    """Whether its calls are commands of a shell: one may have changed something, and no setting sends it
+    again."""
     dependency: bool | None = None
     """Whether its messages name a service of the fleet."""
     services: tuple[str, ...] = ()
@@ -107,6 +110,7 @@ class Conditions(Record):
             and all(bounds is None or bounds.holds(value) for bounds, value in ranges)
             and not (facts.is_p99_estimated and self.latency_ratio and self.latency_ratio.max is not None)
             and self.agent in (None, facts.is_agent)
+            and self.command in (None, facts.is_command)
             and self.dependency in (None, bool(safe_name(facts.dependency, "")))
             and _matches(self.services, facts.services)
             and _matches(self.methods, facts.methods)
@@ -174,6 +178,9 @@ class Remedy(Record):
     """Names no change: somebody has to look first."""
     fallback: bool = False
     """Applies only to patterns that no other rule has an answer for."""
+    reach: Literal["all", "raised_by_itself"] = "all"
+    """Failures that it can prevent: of scripts that stop those that raised the exception themselves; what the
+    code that they call raises may be the very error that they were written to show."""
 
     @model_validator(mode="after")
     def _templates_are_sound(self) -> Self:
@@ -183,6 +190,10 @@ class Remedy(Record):
         for name in ("title", "description"):
             _check_template(name, getattr(self, name), TEXT_FIELDS | set(keys))
         return self
+
+    def reached(self, facts: Facts) -> float:
+        """Return the share of the failures that it can prevent."""
+        return facts.raised_share if self.reach == "raised_by_itself" else 1.0
 
 
 def _check_template(name: str, text: str, known: Iterable[str]) -> None:

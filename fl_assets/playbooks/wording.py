@@ -4,6 +4,7 @@ What does not go here: which of them a playbook needs (`propose.py`). No error t
 call is read here; a `format` contrast shows a shape of letters and digits.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -22,6 +23,8 @@ SHOWN, TYPE_WORDS = _WORDS["signals"], _WORDS["types"]
 ANY_SERVICE, ANY_METHOD, A_NAME = "a service", "a method", "a name that is not shown"
 """Words in place of names that `safe_name` refuses."""
 MAX_SUSPECTS, MAX_NODES_NAMED, MAX_ARGUMENTS, MAX_TOOLS = 3, 3, 12, 4
+MAX_SPREAD = 10
+"""Upper end of an interval over its lower one, above which only the lower end is said."""
 _FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z-]{0,30}", re.ASCII)
 _SHAPE = re.compile(r"[Aa9#_./ :-]{1,32}", re.ASCII)
 """A shape as `patterns/calls.py` writes it: A, a and 9 stand for letters and digits."""
@@ -77,7 +80,8 @@ def fields_of(facts: Facts) -> dict[str, str]:
         "search": _with(facts.search, "the tool that lists what is available"),
         "profile": _with(facts.profile, "the tool that reads the user's account"),
         "dependency": named(facts.dependency, "what it depends on"),
-        "caller": named(facts.caller, "other services"),
+        "caller": named(facts.caller, "what calls it"),
+        "most_from": f"Most come from {named(facts.caller)}." if safe_name(facts.caller, "") else "",
         "callee": named(facts.callee, "its dependencies"),
         "exceptions": _exceptions(facts),
         "exception_habits": _habits(facts),
@@ -314,10 +318,19 @@ def _bad_ends_text(cost: Consequence) -> str:
     if cost.risk_ratio is None or bad is None or without is None or (low or 0) <= 1:
         return ""
     how = "are judged bad" if cost.end_measure == "judged" else "end with a failed call"
+    times = _times_as_often(cost.risk_ratio, low, high)
     return (
         f"Sessions that hit it {how} {_whole_percent(bad)} of the time, others {_whole_percent(without)} "
-        f"({cost.risk_ratio:.1f} times as often, 95 % interval {low:.1f} to {high:.1f})."
+        f"({times})."
     )
+
+
+def _times_as_often(ratio: float, low: float | None, high: float | None) -> str:
+    """Say a ratio of rates; by its least value where few cases leave it open."""
+    low, high = low or 0.0, high or math.inf
+    if high > MAX_SPREAD * low:
+        return f"at least {low:.1f} times as often, by the 95 % interval"
+    return f"{ratio:.1f} times as often, 95 % interval {low:.1f} to {high:.1f}"
 
 
 def _episode(known: Mapping[str, Any]) -> str:
@@ -344,12 +357,8 @@ def _duration(seconds: float) -> str:
 def contrast_text(row: Mapping[str, Any]) -> str:
     """Say what is different about the calls that fail."""
     what, without = _trait(row), row["rate_without"]
-    others = (
-        f"others in {percent(without)} ({row['lift']:.1f} times as often, 95 % interval "
-        f"{row['lift_low']:.1f} to {row['lift_high']:.1f})"
-        if without
-        else f"others never (at least {row['lift_low']:.1f} times as often, by the 95 % interval)"
-    )
+    times = _times_as_often(row["lift"], row["lift_low"], row["lift_high"] if without else None)
+    others = f"others {f'in {percent(without)}' if without else 'never'} ({times})"
     return (
         f"Calls {what} fail in {percent(row['rate_with'])}, {others}: {row['failed_with']:,.0f} of "
         f"{row['failed']:,.0f} first failures of a session, on {row['nodes']:,.0f} "
@@ -404,12 +413,12 @@ def cure_text(row: Mapping[str, Any]) -> str:
 def evidence(facts: Facts) -> str:
     """Say which evidence a playbook has."""
     things = "conversations" if facts.kind == "conversation" else "calls"
-    days = "1 day" if facts.window_days == 1 else f"{facts.window_days} days"
     suspects = [named(name) for name in facts.suspects if safe_name(name, "")][:MAX_SUSPECTS]
     suspected = f" Error records suspect {' and '.join(suspects)}." if suspects else ""
-    missing = f" ({facts.nodes_expected:,} expected)" if facts.nodes_expected > facts.nodes_reporting else ""
+    silent = facts.nodes_expected - facts.nodes_reporting
+    missing = f"; {silent:,} of {facts.nodes_expected:,} nodes are silent" if silent > 0 else ""
+    interval = f"95 % interval {percent(facts.rate_low)} to {percent(facts.rate_high)}"
     return (
-        f"Evidence: {facts.failures:,} of {facts.calls:,} {things} ({percent(facts.failure_rate)}, 95 % "
-        f"interval {percent(facts.rate_low)} to {percent(facts.rate_high)}) on {facts.nodes_affected:,} of "
-        f"{facts.nodes_reporting:,} nodes{missing} in {days}; the pattern is {facts.state}.{suspected}"
+        f"Evidence: {percent(facts.failure_rate)} of the {things}, {interval}{missing}; "
+        f"{_WORDS['states'][facts.state]}.{suspected}"
     )

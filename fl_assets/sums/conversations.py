@@ -50,7 +50,17 @@ def conversation_signals_sql(conversations: str, traces: str) -> str:
         A SELECT with exactly the columns of conversation_signals: a row for every signal and every (node,
         service) with conversations, ordered by key.
     """
-    return _STATEMENT.format(conversations=conversations, traces=traces, **_CONSTANTS)
+    return (_MARKED + _SUMS).format(conversations=conversations, traces=traces, **_CONSTANTS)
+
+
+def telling_turns_sql(conversations: str, traces: str) -> str:
+    """Return a SELECT of the turns that show a signal: day, event, service and `signal`."""
+    marked = _MARKED.format(conversations=conversations, traces=traces, **_CONSTANTS)
+    shown = ", ".join(f"case when {name} then '{name}' end" for name in SIGNALS)
+    return f"""{marked}
+        select event_date, event_id, service, unnest(list_filter([{shown}], lambda one: one is not null))
+            as signal
+        from marked"""  # noqa: S608 - constants and names of our own only
 
 
 def _phrases(purpose: str) -> str:
@@ -126,7 +136,7 @@ _CONSTANTS = {
     ),
 }
 
-_STATEMENT = """
+_MARKED = """
 with turns as (
     select event_date, node_id, event_id, timestamp, trace_id, coalesce(session_id, log_id, event_id)
         as session_id,
@@ -234,7 +244,7 @@ overconfident as (
     where is_turn = 1 and failed_at > coalesce(previous_timestamp, '-infinity'::timestamp)
 ),
 marked as (
-    select event_date, node_id, service, session_id, timestamp,
+    select event_date, event_id, node_id, service, session_id, timestamp,
         repeats.event_id is not null as repeated_question,
         corrects and place > 1 and not is_continued as correction,
         (gives_up and not is_continued) or (is_last and has_said and (not has_answered or (corrects
@@ -245,7 +255,8 @@ marked as (
     from placed
     left join repeats using (event_date, node_id, event_id)
     left join overconfident using (event_date, node_id, event_id)
-),
+)"""
+_SUMS = """,
 sessions as (
     select event_date, node_id, service, session_id, unnest([{signal_rows}], recursive := true)
     from marked

@@ -88,7 +88,12 @@ _TEST_FINDING = (
     r"(?m)^(?:FAILED|ERROR) [^ \n]+ - (?:[A-Za-z_][A-Za-z0-9_]*\.)*"
     r"([A-Z][A-Za-z0-9_]*(?:Error|Exception|Failed|Exit|Warning)\b.*|assert\b.*|Failed: .*)$"
 )
-TESTS_FAILED = "Tests failed"
+TESTS_FAILED, TESTS_CUT_OFF, NO_TESTS = "Tests failed", "Tests were cut off", "No tests ran"
+# pytest's progress as the last line: it was stopped before it said what failed
+_TESTS_CUT_OFF = r"\n(?:[^ \n]+\.py )?[.sxXFER]+(?: +\[ *[0-9]+%\])?\s*$"
+# Its closing line that counts no test, or what it says of a name that selects none; a file's name is a path
+_NO_TESTS = r"(?m)^=+ (?:no tests ran|(?:[0-9]+ (?:deselected|warnings?)(?:, )?)+) in [0-9.]+"
+_NO_FILE = r"(?m)^ERROR: (file or directory not found: .*)$"
 # What keeps tests from running at all is a mistake, and not what a test found
 _BEFORE_TESTS = r"\b(?:ImportError|ModuleNotFoundError|SyntaxError|IndentationError|TabError)\b"
 _TEST_CHECKS = (
@@ -150,6 +155,9 @@ def _salient_sql(expr: str) -> str:
         'checked': {_last("fl_text", _CHECKED_LINE)}, 'lint': {_last("fl_text", _LINT_LINE)},
         'weak': {_last("fl_text", _WEAK_LINE)}
     }}], lambda s: case
+        when s.tests and regexp_matches({text}, {literal(_TESTS_CUT_OFF)}) then {literal(TESTS_CUT_OFF)}
+        when s.tests and regexp_matches({text}, {literal(_NO_TESTS)}) then coalesce(
+            nullif(regexp_extract(fl_text, {literal(_NO_FILE)}, 1), ''), {literal(NO_TESTS)})
         when s.tests and not regexp_matches(coalesce(s.strong, s.tested, ''), {literal(_BEFORE_TESTS)})
             then {literal(TESTS_FAILED)} || coalesce({tested}, '')
         when contains(fl_text, 'Traceback (most recent call last)')

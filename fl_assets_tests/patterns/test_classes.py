@@ -46,6 +46,9 @@ KNOWN = {
         "java.net.SocketTimeoutException: connect timed out",
         "Error: connect ETIMEDOUT <IP>:<NUM>",
         "EXECUTION TIMED OUT",
+        "ERROR <NUM> (HY000): Lock wait timeout exceeded; try restarting transaction",
+        "ERROR: canceling statement due to lock timeout",
+        "Tests were cut off",
         "EXECUTION TIMED OUT BECAUSE NO OUTPUT WAS PRODUCED FOR MORE THAN <NUM> SECONDS.",
         "subprocess.TimeoutExpired: Command <STR> timed out after <NUM> seconds",
     ),
@@ -171,7 +174,6 @@ KNOWN = {
         "duplicate key value violates unique constraint <STR>",
         "sqlite3.OperationalError: database is locked",
         "Deadlock found when trying to get lock; try restarting transaction",
-        "Lock wait timeout exceeded; try restarting transaction",
         "ERROR: could not serialize access due to concurrent update",
         "FileExistsError: [Errno <NUM>] File exists: <STR>",
         "rpc error: code = AlreadyExists desc = resource already exists",
@@ -507,6 +509,19 @@ def test_wordings_of_many_systems_get_their_class_and_few_a_wrong_one():
         ("<PATH>(<NUM>,<NUM>): error <ID>: Property <STR> does not exist", "code_defect"),
         ("ssh: handshake failed: ssh: unable to authenticate", "auth"),
         ("UnboundLocalError: cannot access local variable <STR>", "code_defect"),
+        (
+            "Error <NUM> - Request too large for model <CODE> on tokens per minute: Limit <NUM>",
+            "context_overflow",
+        ),
+        ("Exceeded token limit of <NUM> for sample", "step_limit"),
+        ("token limit of <NUM> reached", "step_limit"),
+        ("File has not been read yet. Read it first before writing to it.", "bad_arguments"),
+        ("File has been modified since it was read. Read it again.", "conflict"),
+        ("Action <STR> don't exist, these are the only available Actions: search", "unknown_tool"),
+        ("OSError: [Errno <NUM>] Read-only file system: <STR>", "auth"),
+        ("npm ERR! code ERESOLVE npm ERR! ERESOLVE unable to resolve dependency tree", "conflict"),
+        ("<PATH>: Argument list too long", "resource_limit"),
+        ("element click intercepted: Element <a> is not clickable at point (<NUM>, <NUM>)", "bad_arguments"),
     ],
 )
 def test_what_is_said_as_a_whole_comes_before_single_words(text, failure_class):
@@ -547,3 +562,19 @@ def test_a_code_says_which_class_it_is_whatever_the_words_around_it(form, expect
 @pytest.mark.parametrize("text", ["Error: payment method not found", "Error: shipping method not found"])
 def test_a_method_of_another_kind_is_no_tool(text):
     assert classify(text, ["call"], ["agent"], "error", RULES) == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "rule"),
+    [
+        ("No tests ran", "pytest", "no-tests"),
+        ("file or directory not found: <PATH>", "pytest", "missing-file"),
+        ("Tests failed", "pytest", "test-run"),
+        ("EXECUTION TIMED OUT", "./rock", "command-timed-out"),
+        ("query execution timed out", "run_sql", "codes-timeout"),
+        ("bash: <PATH>: Permission denied", "bash", "no-access-to-file"),
+        ("permission denied for table payroll", "run_sql", "auth"),
+    ],
+)
+def test_what_has_a_remedy_of_its_own_is_told_from_its_class(text, method, rule):
+    assert rule_of([text], [method], ["agent"], "error", RULES).id == rule

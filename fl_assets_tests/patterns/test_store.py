@@ -6,7 +6,7 @@ from fl_assets.patterns.grouping import load_corrections
 from fl_assets.patterns.store import left_out
 from fl_assets.workspace import Workspace
 from fl_assets_tests.conftest import settings_in
-from fl_assets_tests.fleets import DAY, call
+from fl_assets_tests.fleets import DAY, call, turn
 
 WORDS = ("alpha", "bravo", "coral", "delta", "ember", "frost", "grove", "haven", "inlet", "jolly")
 
@@ -66,3 +66,37 @@ def test_what_a_day_adds_up_to_is_read_without_its_rows(tmp_path):
         (3, "n2", "alpha is broken")
     ]
     assert len(largest) == 2
+
+
+def test_a_pattern_of_talk_has_turns_that_show_it_as_examples(tmp_path):
+    space = Workspace(settings_in(tmp_path))
+    space.settings.telemetry_path.mkdir(parents=True)
+    refused = {"query": "Give me a refund", "answer": "I'm sorry, but I cannot help with that."}
+    lines = [
+        line
+        for node in ("n1", "n2", "n3", "n4")
+        for line in (turn(node, 1), turn(node, 2), turn(node, 2, 1, **refused))
+    ]
+    (space.settings.telemetry_path / "a.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    space.intake.ingest()
+    days = space.days.with_events(DAY)
+    space.sums.refresh_signatures(days)
+    space.sums.refresh_conversations(days)
+    found = analyse(
+        space.patterns.history(DAY),
+        space.days.window(DAY),
+        rules=load_failure_classes(),
+        corrections=load_corrections(None),
+        false_discovery_rate=0.1,
+        min_nodes=3,
+        summary_min_nodes=3,
+    )
+    space.patterns.replace(DAY, found)
+    (family,) = found.patterns["family_id"]
+    examples = space.patterns.knowledge(DAY, space.days.window(DAY), 3).examples
+    assert set(examples["family_id"]) == {family}
+    assert examples["rank"].tolist() == [1, 2, 3]
+    assert examples["node_id"].nunique() == 3
+    assert set(examples["message"]) == {
+        "User: Give me a refund\nAgent: I'm sorry, but I cannot help with that."
+    }

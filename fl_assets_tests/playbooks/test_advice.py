@@ -340,6 +340,40 @@ def test_what_never_fails_otherwise_is_said_without_a_ratio():
     said = contrast_text(row)
     assert said.startswith("Calls of a single command fail in 8 %, others never")
     assert "1008" not in said
+    few = contrast_text(row | {"rate_without": 0.01, "lift_low": 4.4, "lift_high": 349.1})
+    assert "others in 1 % (at least 4.4 times as often, by the 95 % interval)" in few
+    many = contrast_text(row | {"rate_without": 0.01, "lift_low": 40.0, "lift_high": 91.0})
+    assert "(63.0 times as often, 95 % interval 40.0 to 91.0)" in many
+
+
+def test_a_limit_is_raised_only_for_calls_that_last_as_long_as_healthy_ones():
+    (one,) = made(pattern(p99_ms=333.0, failure_p50_ms=0.0, failure_rate=0.06))
+    assert one.remedy_id == "timeout-measure-first"
+    (waiting,) = made(pattern(p99_ms=333.0, failure_p50_ms=0.0, rule_id="command-timed-out"))
+    assert waiting.remedy_id == "timeout-command"
+
+
+def test_a_family_of_two_failures_names_the_reading_call_too():
+    paid: list[Step] = [("get_order", {}, None), ("pay", {"n": 1}, None)]
+    refused: list[Step] = [("pay", {"n": 2}, "Error: order already paid")]
+    known = known_of(*[paid] * 3, refused, nodes=3)
+    assert row_of(known, "pay")["failures"] == 3
+    assert row_of(known, "pay")["lookup"] == "get_order"
+
+
+def test_what_looks_things_up_is_not_to_be_looked_up_itself():
+    by_mail = made(pattern(failure_class="not_found", methods=["find_user_by_mail"]))[0]
+    assert by_mail.remedy_id == "not-found-asked-for"
+    assert (
+        made(pattern(failure_class="not_found", methods=["pay"]))[0].remedy_id
+        == "not-found-look-up-before-use"
+    )
+
+
+def test_the_evidence_does_not_repeat_the_headline():
+    one = made(pattern(failures=9, calls=200, state="first_seen"))[0]
+    assert one.description.count("9 of 200") == 1
+    assert "first_seen" not in one.description
 
 
 def test_the_reading_call_to_name_is_not_the_one_that_every_session_begins_with():
@@ -491,8 +525,7 @@ def test_what_a_script_raised_itself_is_told_from_what_the_code_it_calls_raised(
     assert (row["traces"], row["raised_by_itself"]) == (16, 4)
     facts = Facts.of(pattern(failure_class="code_defect", rule_id="own-script"), row)
     assert fields_of(facts)["raised"].startswith("4 of 16 with a trace were raised in the script itself; ")
-    assert facts.own_share == 0.25
-    assert Facts.of(pattern(rule_id="own-syntax"), row).own_share == 1
+    assert facts.raised_share == 0.25
 
 
 def test_of_commands_no_difference_of_form_is_shown():

@@ -462,3 +462,28 @@ def test_a_bucket_holds_durations_up_to_its_power_of_1_1(con, duration, bucket):
     load(con, enumerate([("n1", "edit", 1, "boom", False, duration, False)]))
     (row,) = rows(con, signature_sql("raw_traces")).values()
     assert row["latency_histogram"] == [(bucket, 1)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "masked"),
+    [
+        (("a.py ....F...   [ 41%]", ".......     [ 84%]", "..."), "Tests were cut off"),
+        (
+            ("collected 9 items / 9 deselected / 0 selected", "==== 9 deselected in 2.25s ===="),
+            "No tests ran",
+        ),
+        (("ERROR: not found: /w/a.py::test_x", "==== no tests ran in 0.01s ===="), "No tests ran"),
+        (("a.py ....F [100%]", "==== 1 failed, 4 passed in 2.25s ===="), "Tests failed"),
+    ],
+)
+def test_a_test_run_that_says_nothing_is_told_from_one_whose_tests_failed(con, lines, masked):
+    assert mask(con, "\n".join(("==== test session starts ====", *lines))) == masked
+
+
+def test_a_file_that_a_test_run_does_not_find_is_a_path_that_is_not_there(con):
+    lines = (
+        "ERROR: file or directory not found: /w/tests/a.py",
+        "== test session starts ==",
+        "= 7 warnings in 0.01s =",
+    )
+    assert mask(con, "\n".join(lines)) == "file or directory not found: <PATH>"
