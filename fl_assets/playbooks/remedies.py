@@ -23,8 +23,8 @@ from fl_assets.playbooks.facts import FORMULAS, Facts, safe_name
 TEXT_FIELDS = frozenset({
     "class", "state", "service", "method", "failures", "calls", "rate", "nodes_affected", "nodes_reporting",
     "window_days", "lift", "p50_ms", "p95_ms", "p99_ms", "failure_p50_ms", "arguments", "argument",
-    "exceptions", "exception_habits", "dependency", "caller", "callee", "most_from", "lookup", "search", "profile",
-    "stated_limit", "limit_per_node", "stated_unit", "stated_wait", "raised",
+    "exceptions", "exception_habits", "dependency", "caller", "callee", "most_from", "lookup", "search",
+    "profile", "stated_limit", "limit_per_node", "stated_unit", "stated_wait", "raised",
 })  # fmt: skip
 """Fields that a title or description may name, besides the keys of the rule's own changes."""
 _FIELD = re.compile(r"\{([a-z0-9_]+)\}")
