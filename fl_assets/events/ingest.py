@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 REPORT_SECS = 5.0
 """Seconds between two reports of progress."""
 _FORMAT_ROWS = 10_000
+_SHOWN = 80
+"""Characters of a file's path, from its end, that progress shows."""
 
 
 class Ingestion:
@@ -72,6 +74,8 @@ class Ingestion:
         self.files: Files = defaultdict(list)
         self.watch = Watch(0)
         self.report_progress: Callable[[str], None] = lambda _: None
+        self.begun = self.reported = time.monotonic()
+        self.at = self.lines = self.read_bytes = 0
 
     def run(self, report_progress: Callable[[str], None]) -> IngestReport:
         """Stage, deduplicate, commit, and only then update the index."""
@@ -167,9 +171,11 @@ class Ingestion:
         An error that a file raises refuses that file and no other; `_converted` does the same for an entry.
         """
         for number, reading in enumerate(self.readings):
-            self.watch = Watch(seconds_for(reading.source.size))
+            self.watch, self.at = Watch(seconds_for(reading.source.size)), number
             try:
-                yield from self.watch.timed(self._lines_of(reading, number))
+                for batch in self.watch.timed(self._lines_of(reading, number)):
+                    yield batch
+                    self._tell()
             except FileNotFoundError:
                 continue  # deleted since it was listed
             except OSError as error:
@@ -267,20 +273,24 @@ class Ingestion:
 
     def _stage_all(self) -> None:
         """Stage every file, and report progress."""
-        begin = reported = time.monotonic()
-        lines = read_bytes = 0
-        total_bytes = max(1, sum(reading.source.weight for reading in self.readings))
         for batch in self.staged():
-            lines += batch.num_rows
-            read_bytes += batch["line"].nbytes
-            now = time.monotonic()
-            if now - reported >= REPORT_SECS:
-                reported, share = now, min(0.99, read_bytes / total_bytes)
-                left, files = (now - begin) * (1 - share) / max(share, 0.01), batch["file_no"][-1].as_py()
-                self.report_progress(
-                    f"{share:.0%}: {files} of {len(self.readings)} files, "
-                    f"{lines / (now - begin):,.0f} lines/s, about {left:,.0f} s left"
-                )
+            self.lines += batch.num_rows
+            self.read_bytes += batch["line"].nbytes
+            self._tell()
+
+    def _tell(self) -> None:
+        """Report progress, and the file that is being read, if the last report is a while ago."""
+        now = time.monotonic()
+        if now - self.reported < REPORT_SECS:
+            return
+        total_bytes = max(1, sum(reading.source.weight for reading in self.readings))
+        self.reported, share, seconds = now, min(0.99, self.read_bytes / total_bytes), now - self.begun
+        path = self.paths[self.at]
+        self.report_progress(
+            f"{share:.0%}: {self.at} of {len(self.readings)} files, {self.lines / seconds:,.0f} lines/s, "
+            f"about {seconds * (1 - share) / max(share, 0.01):,.0f} s left, "
+            f"reading {path if len(path) <= _SHOWN else f'…{path[-_SHOWN:]}'}"
+        )
 
     def staged(self) -> Iterator[pa.Table]:
         """Stage batches in parallel with reading; yield each once it is staged."""

@@ -644,7 +644,7 @@ def test_masking_of_names_without_what_it_needs_fails_before_anything_is_stored(
     assert not named.rows("raw_traces")
 
 
-def test_long_reading_tells_how_far_it_is(tmp_path, monkeypatch):
+def test_long_reading_tells_how_far_it_is_and_in_which_file(tmp_path, monkeypatch):
     monkeypatch.setattr(ingest, "REPORT_SECS", 0.0)
     settings = settings_in(tmp_path)
     settings.telemetry_path.mkdir(parents=True)
@@ -653,7 +653,8 @@ def test_long_reading_tells_how_far_it_is(tmp_path, monkeypatch):
     )
     told = []
     SummingEngine(settings).ingest(told.append)
-    assert re.fullmatch(r"\d+%: \d of 1 files, [\d,]+ lines/s, about [\d,]+ s left", told[0])
+    how_far = r"\d+%: \d of 1 files, [\d,]+ lines/s, about [\d,]+ s left, reading events_1\.jsonl"
+    assert re.fullmatch(how_far, told[0])
     assert "50 new events" in told[-1]
 
 

@@ -20,6 +20,7 @@ from fl_assets.events.engine import Engine
 from fl_assets.events.formats.outcomes import NO_FAILURE
 from fl_assets.events.outcome import IngestReport
 from fl_assets.events.redaction.errors import without_secrets
+from fl_assets.report.words import inert
 
 GROUP = "telemetry"
 PREVIEWS = {
@@ -63,7 +64,7 @@ def telemetry(
     space, days = workspace.open(), days_of(context.partition_keys)
     for line in missing_inputs(space.settings):
         context.log.warning(line)
-    report, taken = space.intake.ingest(progress=context.log.info)
+    report, taken = space.intake.ingest(progress=lambda text: context.log.info(inert(text)))
     space.warehouse.create(space.settings.lake_folder)
     if is_learning_cycle(context):
         for day in each_in_session(space.warehouse, days):
