@@ -8,7 +8,7 @@ Source: n8n-io/n8n, `packages/workflow/src/interfaces.ts` (`ITaskData`), public 
 from collections.abc import Iterator
 from typing import Any
 
-from fl_assets.events.formats.marks import has_all, json_key
+from fl_assets.events.formats.marks import has_all, has_any, json_key
 from fl_assets.events.formats.readers import Found, NotUsed, or_reason, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session, Span
@@ -65,8 +65,9 @@ def _run(session: Session, node: str, kind: str, number: int, run: dict[str, Any
 FORMAT = Format(
     "n8n",
     "Executions of n8n with their data (JSON).",
-    has_all(
-        json_key("workflowId"), json_key("startedAt"), json_key("mode"), json_key("finished|stoppedAt|status")
+    has_any(
+        has_all(json_key("resultData", rb"\{"), json_key("runData", rb"\{")),
+        has_all(json_key("workflowId"), json_key("startedAt"), json_key("mode"), json_key("stoppedAt")),
     ),
     span_reader(_of_execution, "runs", pages="data"),
 )

@@ -4,10 +4,10 @@ What goes here: files that a fleet may well drop into the cache and that hold no
 does not: anything that has rows.
 """
 
-import re
 from collections.abc import Iterator
 from functools import partial
 
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.otlp import METRICS
 from fl_assets.events.formats.seam import DEFAULT_OPTIONS, Format, Lines, ReadOptions, RefusedLine
 
@@ -17,14 +17,9 @@ def _refuse(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS, *, detail: str
     yield RefusedLine(0, "unsupported_format", detail, 0)
 
 
-def _format(name: str, description: str, pattern: bytes, why: str) -> Format:
-    regex = re.compile(pattern)
-    return Format(
-        name,
-        description,
-        lambda _, head: regex.search(head) is not None,
-        partial(_refuse, detail=f"{name}: {why}"),
-    )
+def _format(name: str, description: str, pattern: bytes, why: str, *more: bytes) -> Format:
+    """Return a format that has a pattern, and more of them."""
+    return Format(name, description, has_all(pattern, *more), partial(_refuse, detail=f"{name}: {why}"))
 
 
 FORMATS = (
@@ -76,10 +71,12 @@ FORMATS = (
     ),
     _format(
         "dify",
-        "Messages and conversations of Dify's API: refused, they hold no calls.",
-        rb'"(?<!\\")conversation_id"\s*:\s*"[^"]*".{0,60000}"(?<!\\")(?:agent_thoughts|message_files|retriever_resources)"\s*:',
+        "Messages of Dify's API: refused, they hold no calls.",
+        json_key("conversation_id"),
         "messages of Dify hold no calls; connect Dify to Langfuse, LangSmith or OpenTelemetry (its "
         "monitoring's tracing), and send what that exports",
+        json_key("agent_thoughts|message_files|retriever_resources"),
+        json_key("query"),
     ),
     _format(
         "chat_dataset",

@@ -9,14 +9,17 @@ from fl_assets_tests.events.formats.documents import (
     ATIF,
     CLAUDE_CODE,
     CODEX,
+    COPILOT_CLI,
     GEMINI_CLI,
     INSPECT,
     JAEGER,
     LANGSMITH,
     MINI_SWE,
     MLFLOW,
+    N8N,
     NANO,
     OF_LINES,
+    OPENCODE,
 )
 from fl_assets_tests.events.formats.reading import counted, rows
 
@@ -738,3 +741,34 @@ def test_a_row_of_mlflows_search_is_the_trace_that_it_has():
     for entry in (row, {**row, "trace": orjson.dumps(MLFLOW).decode()}):
         (found,) = (event["execution_trace"]["metadata"] for event in rows("x", file_of([entry]))[1])
         assert found["session_id"] == "s1"
+
+
+def test_an_execution_of_n8ns_command_line_has_no_id_and_one_without_data_is_counted():
+    printed = {key: N8N[key] for key in ("data", "mode", "startedAt", "status")}
+    assert counted("x", orjson.dumps(printed)).failures == {"Model": "NodeApiError: Rate limit reached"}
+    about = {key: value for key, value in N8N.items() if key != "data"}
+    name, events, (refused,) = rows("x", orjson.dumps({"data": [{**about, "stoppedAt": None}]}))
+    assert (name, events, refused.reason) == ("n8n", [], "not_used")
+    assert "includeData=true" in refused.detail
+
+
+def test_what_opencode_prints_and_stores_are_the_calls_of_its_export():
+    _, exported, _ = rows("x", orjson.dumps(OPENCODE))
+    parts = OPENCODE["messages"][1]["parts"]
+    about = {"type": "tool_use", "timestamp": NANO // 10**6, "sessionID": "ses_1"}
+    printed = [{**about, "part": part} for part in parts[:4]]
+    updates = [{"type": "message.part.updated", "properties": {"part": part}} for part in parts[:4]]
+    calls = {event["event_id"]: event for event in exported if "msg_2" in event["event_id"]}
+    for found in (printed, updates, parts[:4]):
+        _, events, refused = rows("x", file_of(found))
+        assert refused == []
+        assert all(calls[event["event_id"]] == event for event in events)
+        assert len(events) == 4
+
+
+def test_what_is_asked_within_a_session_of_a_subagent_no_user_asked():
+    child = {**OPENCODE, "info": {**OPENCODE["info"], "parentID": "ses_0"}}
+    assert counted("x", orjson.dumps(child)).turns == []
+    asked = [event for event in COPILOT_CLI if event["type"] == "user.message"]
+    spoken = [event | {"agentId": "a1"} if event in asked else event for event in COPILOT_CLI]
+    assert counted("x", file_of(spoken)).turns == []
