@@ -45,6 +45,7 @@ def _of_record(value: Any) -> Iterator[Found]:
         status = "" if failed else "ok"
         span = session.span(key, "execute_tool", name, (0, when), error, status=status, more=more)
         yield replace(span, event_id=f"bedrock:{key}")
+    said = next(iter(objects_of(as_object(said).get("results"))), said)  # of Titan
     latency = number_of(as_object(_last(said, "metrics")), ("latencyMs",)) or 0
     yield session.span(
         request,

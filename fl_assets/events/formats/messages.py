@@ -48,7 +48,9 @@ _NOTICE = "<task-notification>"
 """What Claude Code says in the user's place of what ran beside, to the end of the message."""
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "bot": "assistant"}
+_ROLES_OF_PAIRS = frozenset({"system", "user", "human", "assistant", "ai"})
 _OF_EVENTS = {"gen_ai.user.message": "user", "gen_ai.choice": "assistant"}
+_CONTENTS = ("content", "parts", "text", "blocks", "_content")
 _CALLS = {"tool_call", "tool_use", "function_call", "toolcall", "tool-call"}
 _WORDS = {"", "text", "input_text", "output_text"}
 _MAX_DEPTH = 8
@@ -85,7 +87,8 @@ _ASKED = _Side(
     names(
         "messages new_message message inputs task query question user_input user_query user_msg "
         "user_message user_prompt userMessage userInput chatInput human_input utterance instruction "
-        "request msg q contents prompt input text content args"
+        "request msg q contents prompt input text content args query_str query_bundle str_or_query_bundle "
+        "inputText kwargs state body payload params"
     ),
 )
 _ANSWERED = _Side(
@@ -97,7 +100,8 @@ _ANSWERED = _Side(
     ATTRIBUTES["answer"],
     names(
         "choices generations candidates messages message answer response output result final_output "
-        "final_answer reply completion generated_text output_text text content raw"
+        "final_answer reply completion generated_text output_text text content raw chat_message "
+        "return_values generation outputText outputs artifacts replies"
     ),
 )
 
@@ -216,9 +220,16 @@ def read(value: Any) -> list[Message]:
     """Read a list of messages (or one), as JSON text or as objects; anything else is left out."""
     value = decoded(value)
     entries = value if isinstance(value, list) else [value]
-    if len(entries) == 1 and isinstance(entries[0], list):  # a batch of one
+    if len(entries) == 1 and isinstance(entries[0], list) and not _is_pair(entries[0]):  # a batch of one
         entries = entries[0]
+    entries = [{"role": one[0], "content": one[1]} if _is_pair(one) else one for one in entries]
     return [message for entry in entries if isinstance(entry, dict) and (message := _message(entry))]
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether a value is a message as LangGraph also takes it: its role and its text."""
+    is_pair = isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+    return is_pair and value[0].lower() in _ROLES_OF_PAIRS
 
 
 def _message(entry: Mapping[str, Any]) -> Message | None:
@@ -238,10 +249,12 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
     role = entry.get("role") or entry.get("author") or _OF_EVENTS.get(str(entry.get("event.name")))
     if not role and entry.get("type") in ("human", "ai", "system", "tool"):  # LangChain
         role = entry["type"]
+    if not role and str(entry.get("type")).endswith("Message"):  # AutoGen
+        role = "user" if entry.get("source") == "user" else "assistant" if entry.get("source") else None
     if not isinstance(role, str):
         return None
     extra = as_object(entry.get("additional_kwargs"))
-    parts = [_part(entry[key]) for key in ("content", "parts", "text") if key in entry]
+    parts = [_part(entry[key]) for key in _CONTENTS if key in entry]
     calls = any(entry.get(key) for key in ("tool_calls", "function_call", "toolCalls")) or any(
         called for _, called in parts
     )
@@ -328,7 +341,15 @@ def _loose(value: Any, side: _Side) -> list[Message]:
         return _text(value, side)
     if "role" in value and (found := read(value)):
         return found
-    return _in_fields(value, side, deeper=True)
+    return _in_fields(value, side, deeper=True) or _in_components(value, side)
+
+
+def _in_components(value: dict[str, Any], side: _Side) -> list[Message]:
+    """Read what a pipeline of Haystack was given (`data`), or answered (`replies`), by component."""
+    inner = as_object(value.get("data")) if side.role == "user" else value
+    components = [one for one in inner.values() if isinstance(one, dict)]
+    given = (one for one in components if side.role == "user" or "replies" in one)
+    return next((found for one in given if (found := _in_fields(one, side, deeper=False))), [])
 
 
 def _in_fields(value: dict[str, Any], side: _Side, *, deeper: bool) -> list[Message]:
@@ -342,7 +363,12 @@ def _text(value: Any, side: _Side) -> list[Message]:
 
 def _nested(value: Any, side: _Side, *, deeper: bool) -> list[Message]:
     value = decoded(value)
-    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list | dict):
+    while (
+        isinstance(value, list)
+        and len(value) == 1
+        and isinstance(value[0], list | dict)
+        and not _is_pair(value[0])
+    ):
         value = value[0]
     if isinstance(value, dict):
         found = read({"role": side.role, **value})

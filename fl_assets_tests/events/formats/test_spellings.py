@@ -447,6 +447,28 @@ def test_what_claude_code_says_in_the_users_place_are_no_words_of_the_user(text,
             "where is it?",
             {"generations": [[{"text": "In Berlin.", "message": {"kwargs": {"content": "In Berlin."}}}]]},
         ),
+        # LangGraph, which takes pairs; of one message it is no batch of one
+        ({"messages": [["user", "where is it?"]]}, {"messages": [["human", "x"], ["ai", "In Berlin."]]}),
+        ({"query_bundle": {"query_str": "where is it?"}}, {"response": "In Berlin."}),  # LlamaIndex
+        (
+            {"user_msg": {"role": "user", "blocks": [{"block_type": "text", "text": "where is it?"}]}},
+            {"response": {"role": "assistant", "blocks": [{"block_type": "text", "text": "In Berlin."}]}},
+        ),
+        ({"args": [], "kwargs": {"question": "where is it?"}}, "In Berlin."),  # decorators of Traceloop
+        (
+            {"messages": [{"source": "user", "type": "TextMessage", "content": "where is it?"}]},
+            {"messages": [{"source": "bot", "type": "TextMessage", "content": "In Berlin."}]},
+        ),  # AutoGen
+        (
+            {"data": {"prompt_builder": {"query": "where is it?"}}, "include_outputs_from": None},
+            {"llm": {"replies": [{"role": "assistant", "content": [{"text": "In Berlin."}]}], "meta": []}},
+        ),  # Haystack
+        (
+            {"params": {"message": {"role": "user", "parts": [{"kind": "text", "text": "where is it?"}]}}},
+            {"artifacts": [{"parts": [{"kind": "text", "text": "In Berlin."}]}]},
+        ),  # A2A
+        ({"state": {"messages": [{"type": "human", "content": "where is it?"}]}}, "In Berlin."),
+        ({"inputText": "where is it?"}, {"outputText": "In Berlin."}),  # Bedrock's Titan
     ],
 )
 def test_questions_and_answers_lie_in_objects_within_objects(asked, answered):
@@ -454,3 +476,16 @@ def test_questions_and_answers_lie_in_objects_within_objects(asked, answered):
         "where is it?",
         "In Berlin.",
     )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"topic": "where is it?"},
+        {"data": {"router": {"connections": ["a"]}}},
+        [["x", "y"]],
+        {"messages": [{"source": "weather", "type": "TextMessage", "content": "sunny"}] * 2},
+    ],
+)
+def test_what_only_looks_like_a_question_is_none(asked):
+    assert turn_of({"input.value": asked, "output.value": "In Berlin."}, is_agent=True) is None
