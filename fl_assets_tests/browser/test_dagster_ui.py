@@ -41,9 +41,9 @@ def test_a_partition_shows_its_numbers_a_table_and_pictures(watched, webserver):
         page.get_by_text("[Show Markdown]").nth(place).click()
         picture = page.get_by_role("dialog").get_by_role("img", name=words)
         picture.wait_for()
-        width, source = picture.evaluate("image => [image.naturalWidth, image.src.slice(0, 22)]")
+        width, source = picture.evaluate("image => [image.naturalWidth, image.src.slice(0, 26)]")
         assert width >= 700
-        assert source == "data:image/png;base64,"
+        assert source == "data:image/svg+xml;base64,"
         page.get_by_role("button", name="Close").last.click()
         expect(page.get_by_role("dialog")).to_have_count(0)  # it fades; the next one must not meet it
 
