@@ -156,6 +156,8 @@ def lost_events(manifest: Manifest | None) -> int:
     return int(manifest.stats.get("lost_events", 0 if "unread_files" in manifest.stats else manifest.rows))
 
 
+_FEW_EVENTS = 0.1
+"""Share of a day's events below which a folder of several nodes' names counts as one node."""
 _BY_FOLDER = """
     with events as (
         select source_file, node_id, 0 as lost from raw_traces
@@ -163,7 +165,8 @@ _BY_FOLDER = """
         union all by name select source_file, null as node_id, coalesce(events, 1) as lost
             from quarantined_events)
     select if(contains(source_file, '/'), split_part(source_file, '/', 1), '') as folder,
-        list(distinct node_id) filter (node_id is not null) as nodes, sum(lost)::bigint as lost
+        list(distinct node_id) filter (node_id is not null) as nodes, count(node_id) as read,
+        sum(lost)::bigint as lost
     from events group by all order by lost desc, folder"""
 
 
@@ -172,8 +175,9 @@ def lost_elsewhere(
 ) -> int:
     """Return how many events of a day were lost, but for the `worst` nodes that lost most.
 
-    A node is a folder from which one node at the most was read. None is left out where fewer than `others`
-    nodes were read from the other folders: then there is no fleet that could go on without it.
+    A node is a folder from which one node at the most was read, or so little that it is no part of a fleet:
+    a node may write any names. None is left out where fewer than `others` nodes were read from the other
+    folders: then there is no fleet that could go on without it.
     """
     try:
         for table in (RAW_TRACES, CONVERSATION_LOGS, QUARANTINED_EVENTS):
@@ -181,7 +185,12 @@ def lost_elsewhere(
         found = connection.execute(_BY_FOLDER).fetchall()
     except duckdb.Error:  # a damaged file, which the gate names
         return lost_events(lake.manifest_or_damage(QUARANTINED_EVENTS.name, day))
-    left_out = [folder for folder, nodes, lost in found if folder and lost and len(nodes or ()) <= 1][:worst]
-    rest = {node for folder, nodes, _ in found if folder not in left_out for node in nodes or ()}
+    few = _FEW_EVENTS * sum(read for _, _, read, _ in found)
+    left_out = [
+        folder
+        for folder, nodes, read, lost in found
+        if folder and lost and (len(nodes or ()) <= 1 or read < few)
+    ][:worst]
+    rest = {node for folder, nodes, *_ in found if folder not in left_out for node in nodes or ()}
     is_enough = len(rest) >= others
-    return sum(lost for folder, _, lost in found if not (is_enough and folder in left_out))
+    return sum(lost for folder, *_, lost in found if not (is_enough and folder in left_out))

@@ -17,11 +17,14 @@ from fl_assets.core.models import Playbook, Record
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.events.redaction import residue
 from fl_assets.infra.http import Deadline, HttpError, exchange, failed
+from fl_assets.infra.json_text import lenient_json
 
 DEADLINE_SECS = 60.0
 """For all texts of one command together."""
 MAX_ANSWER_BYTES = 1 << 16
 _PLAIN = re.compile(r"[A-Za-z0-9 .,;:()%'+-]+")
+_LINKED = re.compile(r"[A-Za-z0-9]\.[A-Za-z]{2}|\b[A-Z]{2,}-[0-9]|\b(?i:gh)-[0-9]")
+"""What issue trackers make a link of in plain text: hosts (`www.x.com`), issues (`Fixes GH-12` closes it)."""
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 _FACTS = frozenset(
     {"failure_class", "state", "category", "failure_rate", "nodes_affected", "nodes_reporting"}
@@ -45,7 +48,7 @@ class WriterError(RuntimeError):
 
 
 def _plain(text: str) -> str:
-    if not _PLAIN.fullmatch(text) or residue(text):
+    if not _PLAIN.fullmatch(text) or _LINKED.search(text) or residue(text):
         raise ValueError("must be plain text without markup, links and personal data")
     return text
 
@@ -108,7 +111,7 @@ def text_by_model(
         )
         if not 200 <= answer.status < 300:
             raise failed(answer)
-        said = json.loads(answer.content)["choices"][0]["message"]["content"]
+        said = lenient_json(answer.content)["choices"][0]["message"]["content"]
         written = Written.model_validate_json(said)
     except HttpError as error:
         raise WriterError(f"the model did not answer: {error}") from None

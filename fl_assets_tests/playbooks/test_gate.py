@@ -138,10 +138,16 @@ def test_a_run_of_each_day_alone_gives_the_same_tables(ranged, bad_lake, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("broken", "shared", "is_usable"),
-    [(1, False, True), (2, False, True), (3, False, False), (1, True, False)],
+    ("broken", "shared", "names", "is_usable"),
+    [
+        (1, False, 1, True),
+        (2, False, 1, True),
+        (3, False, 1, False),
+        (1, True, 1, False),
+        (2, False, 5, True),
+    ],
 )
-def test_lines_that_few_nodes_broke_stop_no_fleet(tmp_path, instance, broken, shared, is_usable):
+def test_lines_that_few_nodes_broke_stop_no_fleet(tmp_path, instance, broken, shared, names, is_usable):
     day, cache = DAYS[0], tmp_path / "telemetry"
     for number in range(4):
         folder = cache / ("all" if shared else f"n{number}")
@@ -154,8 +160,12 @@ def test_lines_that_few_nodes_broke_stop_no_fleet(tmp_path, instance, broken, sh
     for number in range(broken):
         folder = cache / ("all" if shared else f"broken{number}")
         folder.mkdir(exist_ok=True)
-        first = call_line(f"b-{number}", timestamp=f"{day}T09:00:00Z", metadata={"node_id": f"b{number}"})
-        (folder / f"broken{number}.jsonl").write_bytes(first + b"\n" + b'{"event_id": \n' * 40)
+        whole = b"".join(
+            call_line(f"b-{name}", timestamp=f"{day}T09:00:00Z", metadata={"node_id": f"b{number}-{name}"})
+            + b"\n"
+            for name in range(names)
+        )
+        (folder / f"broken{number}.jsonl").write_bytes(whole + b'{"event_id": \n' * 40)
     space = coordinator_in(tmp_path / "data", instance, telemetry_path=cache, min_nodes=3).workspace
     space.intake.ingest()
     assert space.engine.day_stats(day)["bad_ratio"] > space.settings.max_bad_ratio

@@ -41,7 +41,7 @@ PLAYBOOK = playbook(
 
 
 @contextmanager
-def model(content, *, status: int = 200):
+def model(content, *, status: int = 200, answered: bytes = b""):
     """A server that always answers with this content; yields its settings and what it was asked."""
     got = []
 
@@ -50,7 +50,7 @@ def model(content, *, status: int = 200):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             got.append((self.path, self.headers["Authorization"], body))
             text = content if isinstance(content, str) else json.dumps(content)
-            answer = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
+            answer = answered or json.dumps({"choices": [{"message": {"content": text}}]}).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -104,12 +104,23 @@ def test_a_model_is_told_no_name_no_text_and_no_change():
         GOOD | {"explanation": "Run `rm -rf` now"},
         GOOD | {"explanation": "It fails in 73 % of the calls"},
         GOOD | {"title": "Call 415-555-0134"},
+        GOOD | {"explanation": "See www.evil.example for a fix."},
+        GOOD | {"explanation": "Ask bob at evil.com first."},
+        GOOD | {"title": "Fixes GH-10"},
     ],
 )
 def test_what_is_not_two_plain_texts_about_these_numbers_is_left_out(content):
     with model(content) as (settings, _), pytest.raises(WriterError) as caught:
         text_by_model(PLAYBOOK, settings, Deadline(10))
     assert "evil" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answered", [b"[" * 60_000, b'{"choices":' * 5_000, b'{"choices":[]}', b"7", b"\xff"]
+)
+def test_an_answer_of_any_shape_costs_the_text_alone(answered):
+    with model("", answered=answered) as (settings, _), pytest.raises(WriterError, match="did not answer"):
+        text_by_model(PLAYBOOK, settings, Deadline(10))
 
 
 def test_without_a_server_nothing_is_asked_and_without_an_answer_nothing_is_written():
