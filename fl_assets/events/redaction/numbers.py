@@ -93,7 +93,7 @@ _THINGS = any_case(
     "|vorgang|auftrag|rechnung|bestellung|vertrag|aktenzeichen|steuernummer|steuer-?id|complaint|receipt|folio"
     "|plainte|sinistre|contrat|contrato|contratto|contract|chamado|atendimento|ocorrência|denuncia|reclamo|segnalazione"
     "|aangifte|klacht|klantnr|umowa|zlecenie|reklamacja|smlouva|avtal|avtale|szerződés|contractul|договор|vertragsnr"
-    "|tracking|parcel|policy|claim|beställning|ärende|ordre|tilaus|заказ|заявка|счёт|счет)"
+    "|tracking|parcel|policy|claim|beställning|ärende|ordre|tilaus|заказа?|заявк(?:а|и)|счёт|счет)"
 )
 _NO_OF = any_case("(?:no|nr|n|num|number|numero|número|numéro|nummer|numarası|номер)")
 _THINGS_UNCASED = "单号?|單號?|编号?|編號?|(?:受付|注文|管理|お客様|問い合わせ)番号?|(?:주문|접수)번호?"

@@ -39,7 +39,7 @@ _PHONE_WORD = (
 """A word for a telephone and what may stand between it and the number; after a short word no small letter
 does: `Bestellung` is no telephone."""
 _NO_TELEPHONE = any_case(
-    "(?:template|campaign|counts?|total|users|batch|queue|sku|viewport|screen|ticket|quota|column|version|size|tip|build|index)"
+    "(?:template|campaign|layout|graph|sold|stack|counts?|total|users|batch|queue|sku|viewport|screen|ticket|quota|column|version|size|tip|build|index)"
 )
 """Words that, right before a number, make it one of something about telephones."""
 _CALL_WORD = any_case(
@@ -83,6 +83,9 @@ _NATIONAL = "|".join(
         f"[(]0[0-9]{{1,4}}[)][ ]?[0-9]{{3,4}}[ {DASH}]?[0-9]{{3,5}}",
         f"[(]0[1-9][0-9]{{1,3}}[)][ ]?[0-9]{{2,3}}(?:[ {DASH}][0-9]{{2}}){{2}}",
         f"[(][1-9][0-9][)] ?9?[0-9]{{4}}[ {DASH}][0-9]{{4}}",
+        "0[1-9]-[0-9]{3,4}-[0-9]{4}",
+        "(?:8[ -]?)?[(][0-9]{3}[)] ?[0-9]{3}-[0-9]{2}-[0-9]{2}",
+        "8[ -][0-9]{3}[ -][0-9]{3}[ -][0-9]{2}[ -][0-9]{2}",
     )
 )
 
@@ -132,6 +135,7 @@ _WEAK_SERVICE = any_case(
 )
 """The same, but what may have a number as well."""
 _CALLED_AT = any_case("(?:pe|par|ko|pr) (?:call|phone|ring|message|msg|sms|whatsapp|miss ?call)")
+_NO_MOBILE = "[号號单單码碼编編量数]|(?:[Зз]аказ|[Тт]рек|[Нн]акладн|[Сс]ч[её]т|[Дд]оговор|строк|байт)[а-я]*"
 _NUMBER_ALONE = any_case("(?:nummer|number|numero|número|numéro|номер)")
 
 RULES = (
@@ -204,13 +208,17 @@ RULES = (
     ),
     Rule(
         "PHONE",
-        f"({NUMBERED_EDGE}|{EDGE}+.{DASH}/])"
+        f"({NUMBERED_EDGE}|[0-9] |{EDGE}+.{DASH}/])"
         f"((?:1[ .{DASH}])?(?:[(][0-9]{{3}}[)][ .{DASH}]{{0,2}}|[0-9]{{3}}[ .{DASH}/])"
         f"[0-9]{{3}}[ .{DASH}][0-9]{{4}}"
         f"{_EXTENSION}){_NOT_COUNTED}",
         examples=("‹(415) 555-2671›", "‹415-555-2671›", "‹415-555-2671› Ms. Lind", "‹415-555-2671› lines"),
-        stays=("order 415-555-2671", "loaded 415 555 0132 bytes"),
-        unless=("(?:[01][0-9]{2} [0-9]{3} |[0-9]{3} [01][0-9]{2} )[0-9]{4}", Unless(before=IS_NUMBERED)),
+        stays=("order 415-555-2671", "loaded 415 555 0132 bytes", "layout 320 480 768 1024"),
+        unless=(
+            "(?:[01][0-9]{2} [0-9]{3} |[0-9]{3} [01][0-9]{2} )[0-9]{4}",
+            Unless(before=IS_NUMBERED),
+            Unless(before="^[0-9] .*", value="[0-9]{3} [0-9]{3} [0-9]{4}$"),  # a column more
+        ),
         alone=True,
     ),
     Rule(
@@ -251,6 +259,8 @@ RULES = (
             "Rückfragen: ‹030 4989060›",
             "terug op ‹(024) 482 71 63›",
             "‹0771-48 27 16›",
+            "이사업체 ‹02-712-0934›",
+            "репетитор ‹8 (917) 120-93-44›",
         ),
         stays=("invoice 0151-12345678", "Bestellnummer 0151-12345678", "03-03-26-10-11"),
         unless=(
@@ -267,6 +277,19 @@ RULES = (
         examples=("Praxis Dr. Brandt, ‹06131 47 29 80›", "Anmeldung ‹0731 20 59 46›."),
         stays=("0730 20 59 46 11", "order 0731 20 59 46", "00000260 0731 20 59 46"),
         unless=(Unless(before=IS_NUMBERED), Unless(before="^[0-9] .*")),
+        alone=True,
+    ),
+    Rule(  # a mobile telephone behind a word that is no number's
+        "PHONE",
+        "([一-鿿]{2,6}[ ：:]{0,2}|[А-Яа-яЁё]{3,20}[ :]{1,2})(1[3-9][0-9]{9}|[78]9[0-9]{9})" + NOT_TAILED,
+        examples=("快递员 ‹13871209344›", "няня Оля ‹89171209344›"),
+        stays=(
+            "快递单号 13871209344",
+            "订单编号13871209344",
+            "заказ 89171209344",
+            "номер заказа 89171209344",
+        ),
+        unless=(Unless(before=f".*(?:{_NO_MOBILE})[ ：:]*$"),),
         alone=True,
     ),
     Rule(  # what it is stands behind it

@@ -27,9 +27,11 @@ _is_other = linear.fully(
 """An address and a number of social security, which other rules mask; a number that stands for any, a
 fraction, characters by number."""
 _OTHER = any_case(
-    "(?:id|function|order|ticket|invoice|account|serial|tracking|reference|ref|case|row|step|epoch"
-    "|isbn|counts?|total|users|batch|queue|sku|viewport|screen|quota|column|version|size|cep"
-    f"|(?:tool|function|system|api|rpc)[_ -]calls?|{GERMAN_NUMBERED})"
+    "(?:(?:id|function|order|ticket|invoice|account|serial|tracking|reference|ref|case|row|step|epoch"
+    "|isbn|counts?|total|users|batch|queue|sku|viewport|screen|quota|column|version|size|cep|booking|reservation"
+    "|graph|layout|seq|bytes|page|port|ratio|lot|sold|record|licen(?:s|c)e|passport|member|membership|policy|claim"
+    f"|(?:tool|function|system|api|rpc)[_ -]calls?)(?:[_ -]?(?:no|nr|num|number|id))?"
+    f"(?: is| was)?|{GERMAN_NUMBERED})"
 )
 _is_of_other = linear.searcher(f"(?:^|[^A-Za-z]){_OTHER}[.]?[\"']?[ :=#]{{1,3}}[\"']?$|{NUMBERED_ABROAD}")
 """Whether the word right before a number says of what else it is."""
@@ -80,6 +82,7 @@ RULES = (
             "dentista: ‹932 18 47 05›, pedir cita",
             "Garage Moreau ☎ ‹0142119851›",
             "zap: ‹11 9 8765-4769›",
+            "carpintero Luis ‹677 120 934›",
             "お問い合わせは‹06-6345-7716›まで",
         ),
         stays=(
@@ -91,6 +94,10 @@ RULES = (
             "calling function 0012345678",
             "Contact ID: 0031234567",
             "called 12345678 times",
+            "order no 0664 2317740",
+            "my sister's booking 6125550173",
+            "My driver's license number is 578988637",
+            "call graph 671 209 344 nodes",
             "helion mag. mom. ratio 8.478 353 6198",
             "0123456 calls dropped",
             "sms quota 1000000 per day",

@@ -33,7 +33,7 @@ _WITHIN = {
     "|přihl|inlog|wlan|wifi|hotspot|voicemail",
 }
 _WHOLE = {
-    "password": "pass|passe|pw|pwds|psw|psk|mdp|clave|wpa|wpa2|sae|userpass|dbpass|sshpass|htpasswd|pgpass",
+    "password": "pass|passe|pw|pwds|psw|psk|mdp|clave|wpa2?|sae|userpass|dbpass|sshpass|htpasswd|pgpass",
     "code": "pin|pins|puk|cvv2?|cvc2?|tan|mfa|code|codes|código|codice|kod|kodu|kodunuz|код|кода|combo|unlock"
     "|totp",
     "key": "key|keys|jwt|bearer|hmac|serial|clé|chave|pat",
@@ -44,29 +44,33 @@ _WHOLE = {
     "|rufen|callback|line|hívjon|answering|answers?",
     "number": "no|nr|num|núm|č",
     "login": "ssid|safe|alarm|door|gate|lock|locker|sudo",
-    "who": "plumbers?|plumbing|electricians?|locksmith|dentist|doctor|dr|vet|pharmacy|clinic|hospital|taxi"
-    "|cab|courier|landlord|landlady|handyman|roofer|carpenter|painter|builder|contractor|mechanic|garage"
-    "|towing|movers?|florist|bakery|pizzeria|pizza|restaurant|trattoria|hotel|hostel|nanny|babysitter|nurse"
-    "|school|lawyer|attorney|notary|accountant|realtor|salon|barber|hairdresser|physio|therapist|surgery"
-    "|wife|husband|mom|mum|dad|brother|sister|daughter|neighbou?r|secretary|concierge|caretaker|ambulance"
-    "|police|reservations?|bookings?|heating|roofing|klempner|elektriker|schlüsseldienst|schlosser"
-    "|(?:zahn|tier|haus)?(?:arzt|ärztin)|praxis|apotheke|klinik|werkstatt|hausmeister|vermieter(?:in)?"
-    "|handwerker|maler|dachdecker|heizung|sanitär|abschleppdienst|friseur|anwalt|kanzlei|steuerberater"
-    "|makler|kita|schule|pension|oma|opa|notdienst|bereitschaft|kundendienst|plombier|électricien|serrurier"
-    "|dentiste|médecin|docteur|vétérinaire|pharmacie|garagiste|dépannage|gardien|propriétaire|nounou|avocat"
-    "|notaire|coiffeu(?:r|se)|boulangerie|mairie|école|crèche|infirmière|kiné|cabinet|fontanero|plomero"
-    "|electricista|cerrajero|dentista|médico|veterinari(?:o|a)|farmacia|taller|grúa|casero|portero"
-    "|abogad(?:o|a)|peluquería|niñera|colegio|mecánico|albañil|pintor|idraulico|elettricista|fabbro|medico"
-    "|dottor(?:e|essa)|officina|meccanico|carrozziere|avvocato|notaio|commercialista|parrucchiere|muratore"
-    "|studio|encanador|canalizador|eletricista|chaveiro|serralheiro|veterinári(?:o|a)|farmácia|oficina"
-    "|mecânico|porteiro|advogad(?:o|a)|babá|pedreiro|loodgieter|elektricien|slotenmaker|tandarts|huisarts"
-    "|dierenarts|apotheek|huisbaas|advocaat|kapper|oppas|makelaar|aannemer|schilder|hydraulik|elektryk"
-    "|ślusarz|dentysta|lekarz|weterynarz|apteka|mechanik|warsztat|fryzjer|adwokat|notariusz|przychodnia"
-    "|laweta|niania|serwis|rörmokare|låssmed|tandläkare|läkare|vårdcentral|apotek|rørlegger|tannlege|lege"
-    "|vvs|tandlæge|læge|putkimies|sähkömies|lukkoseppä|(?:hammas)?lääkäri|instalatér|elektrikář|zámečník"
-    "|zubař|lékař|vízszerelő|villanyszerelő|fogorvos|orvos|instalator|stomatolog|tesisatçı|elektrikçi"
-    "|çilingir|dişçi|doktor|eczane|сантехник|электрик|слесарь|стоматолог|врач|ветеринар|аптека|автосервис"
-    "|мастер",
+    "who": "coach|tutor|trainer|drivers?|maid|cleaner|gardener|sitter|plumbers?|plumbing|electricians?"
+    "|locksmith|dentist|doctor|dr|vet|pharmacy|clinic|hospital|taxi|cab|courier|landlord|landlady|handyman"
+    "|roofer|carpenter|painter|builder|contractor|mechanic|garage|towing|movers?|florist|bakery|pizzeria"
+    "|pizza|restaurant|trattoria|hotel|hostel|nanny|babysitter|nurse|school|lawyer|attorney|notary"
+    "|accountant|realtor|salon|barber|hairdresser|physio|therapist|surgery|wife|husband|mom|mum|dad|brother"
+    "|sister|daughter|neighbou?r|secretary|concierge|caretaker|ambulance|police|reservations?|bookings?"
+    "|heating|roofing|klempner|elektriker|schlüsseldienst|schlosser|(?:zahn|tier|haus)?(?:arzt|ärztin)"
+    "|praxis|apotheke|klinik|werkstatt|hausmeister|vermieter(?:in)?|handwerker|maler|dachdecker|heizung"
+    "|sanitär|abschleppdienst|friseur|anwalt|kanzlei|steuerberater|makler|kita|schule|pension|oma|opa"
+    "|notdienst|bereitschaft|kundendienst|plombier|électricien|serrurier|dentiste|médecin|docteur"
+    "|vétérinaire|pharmacie|garagiste|dépannage|gardien|propriétaire|nounou|avocat|notaire|coiffeu(?:r|se)"
+    "|boulangerie|mairie|école|crèche|infirmière|kiné|cabinet|fontanero|plomero|electricista|cerrajero"
+    "|dentista|médico|veterinari(?:o|a)|farmacia|taller|grúa|casero|portero|abogad(?:o|a)|peluquería|niñera"
+    "|colegio|mecánico|albañil|pintor|idraulico|elettricista|fabbro|medico|dottor(?:e|essa)|officina"
+    "|meccanico|carrozziere|avvocato|notaio|commercialista|parrucchiere|muratore|studio|encanador"
+    "|canalizador|eletricista|chaveiro|serralheiro|veterinári(?:o|a)|farmácia|oficina|mecânico|porteiro"
+    "|advogad(?:o|a)|babá|pedreiro|loodgieter|elektricien|slotenmaker|tandarts|huisarts|dierenarts|apotheek"
+    "|huisbaas|advocaat|kapper|oppas|makelaar|aannemer|schilder|hydraulik|elektryk|ślusarz|dentysta|lekarz"
+    "|weterynarz|apteka|mechanik|warsztat|fryzjer|adwokat|notariusz|przychodnia|laweta|niania|serwis"
+    "|rörmokare|låssmed|tandläkare|läkare|vårdcentral|apotek|rørlegger|tannlege|lege|vvs|tandlæge|læge"
+    "|putkimies|sähkömies|lukkoseppä|(?:hammas)?lääkäri|instalatér|elektrikář|zámečník|zubař|lékař"
+    "|vízszerelő|villanyszerelő|fogorvos|orvos|instalator|stomatolog|tesisatçı|elektrikçi|çilingir|dişçi"
+    "|doktor|eczane|сантехник|электрик|слесарь|стоматолог|врач|ветеринар|аптека|автосервис|мастер|репетитор"
+    "|няня|водитель|gärtner|putzfrau|schreiner|tischler|couvreur|maçon|jardinier|chauffagiste|carpintero"
+    "|jardinero|chofer|limpieza|falegname|giardiniere|autista|ferramenta|marceneiro|jardineiro|motorista"
+    "|faxineira|diarista|timmerman|tuinman|stukadoor|fietsenmaker|stolarz|kominiarz|kierowca|murarz|snickare"
+    "|murare|snekker|tømrer|murer|šofér|truhlář|malíř|zidar|šofer|marangoz|şoför|bakıcı|kapıcı",
 }
 _AROUND = {
     "key": "sig|sign|sess|session|cookie|cookies|auth|authorization|api",
