@@ -298,15 +298,17 @@ def examples_sql(source: str) -> str:
 DEPENDENCIES_SQL = r"""
     with known as (select distinct service as name, regexp_replace(service, '[0-9]+', 'N', 'g') as masked
         from fl_calls),
-    said as (
-        select family_id as family, c.event_id, c.service, unnest(list_distinct(regexp_extract_all(
-            masked_error,
+    words as (
+        select message_id, unnest(list_distinct(regexp_extract_all(masked_error,
             '[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*'))) as masked
-        from fl_calls c join fl_failed using (event_date, event_id) where family_id is not null),
-    totals as (select family_id as family, count(*) as failures from fl_calls where family_id is not null
-        group by all)
-    select family, name, count(*) as times, any_value(failures) as failures
-    from said join known using (masked) join totals using (family) where name <> service
+        from (select distinct message_id, masked_error from fl_failed)),
+    said as (select message_id, name from words join known using (masked)),
+    failing as (
+        select family_id as family, service, message_id, count(*) as failures
+        from fl_calls join fl_failed using (event_date, event_id) where family_id is not null group by all),
+    totals as (select family, sum(failures)::bigint as failures from failing group by family)
+    select family, name, sum(f.failures)::bigint as times, any_value(totals.failures) as failures
+    from failing f join said using (message_id) join totals using (family) where name <> service
     group by family, name order by family, times desc, name"""
 
 
@@ -333,24 +335,20 @@ LOOPED = 3
 """Times that the identical call must fail identically in a session to be a loop."""
 
 
-def loops_sql(source: str) -> str:
-    """Return a SELECT of sessions that repeat a failing call: same method, arguments and error.
+_SAME = "session, service, method, arguments"
+LOOPS_SQL = f"""
+    with given as (select * from fl_focus where length(trim(arguments)) > 2),
+    repeats as (
+        select family_id as family, node_id, {_SAME} from given where family_id is not null
+        group by family_id, node_id, {_SAME}, error having count(*) >= {LOOPED})
+    select family, count(distinct session) as looped, count(distinct node_id) as looped_nodes
+    from repeats anti join (select {_SAME} from given where success) using ({_SAME})
+    group by family order by family"""
+"""Sessions that repeat a failing call: same method, arguments and error.
 
-    A call without arguments says too little to be the same, and one that ever works in the session was
-    rightly tried again: what waits for something is no loop.
-    """
-    same = "session, service, method, arguments"
-    return f"""
-        with given as (select * from fl_focus where length(trim(arguments)) > 2),
-        repeats as (
-            select family_id as family, f.node_id, {", ".join(f"f.{name}" for name in same.split(", "))}
-            from given f join {source} r using (event_date, event_id)
-            where family_id is not null and not f.success
-            group by family_id, f.node_id, {", ".join(f"f.{name}" for name in same.split(", "))}, r.error
-            having count(*) >= {LOOPED})
-        select family, count(distinct session) as looped, count(distinct node_id) as looped_nodes
-        from repeats anti join (select {same} from given where success) using ({same})
-        group by family order by family"""
+A call without arguments says too little to be the same, and one that ever works in the session was rightly
+tried again: what waits for something is no loop.
+"""
 
 
 # Types of exceptions in a family's messages.
@@ -370,8 +368,7 @@ RAISED_SQL = r"""
         select family_id as family, regexp_extract_all(
             list_last(string_split(error, 'Traceback (most recent call last)')),
             'File "([^"\n]+)", line [0-9]', 1) as files
-        from fl_calls c join {source} r using (event_date, event_id)
-        where family_id is not null and contains(error, 'Traceback (most recent call last)'))
+        from fl_calls where family_id is not null and contains(error, 'Traceback (most recent call last)'))
     select family, count(*) as traces, count(*) filter (files[1] = files[-1]) as raised_by_itself
     from traces where len(files) > 0 group by family order by family"""
 
@@ -385,9 +382,9 @@ NAMED_ARGUMENTS_SQL = r"""
             from fl_methods m join fl_focus f using (service, method) where f.fields is not null)
         group by all),
     said as (
-        select family_id as family, c.event_id, unnest(list_distinct(regexp_extract_all(error,
+        select family_id as family, event_id, unnest(list_distinct(regexp_extract_all(error,
             '(?m)(?:[''"`]|^|: )([A-Za-z_][A-Za-z0-9_]*)(?:[''"`]|[.,]?$)', 1))) as name
-        from fl_calls c join {source} r using (event_date, event_id) where family_id is not null),
+        from fl_calls where family_id is not null),
     totals as (select family_id as family, count(*) as failures from fl_calls where family_id is not null
         group by all)
     select family, name, count(*) as times, any_value(failures) as failures, any_value(nodes) as nodes
@@ -395,12 +392,11 @@ NAMED_ARGUMENTS_SQL = r"""
     group by family, name order by family, times desc, name"""
 
 
-def texts_sql(source: str) -> str:
-    """Return a SELECT of the distinct error texts that may state a limit or a wait, with times by node."""
-    return f"""
-        select family_id as family, error, histogram(r.node_id) as told
-        from fl_calls c join {source} r using (event_date, event_id)
-        where regexp_matches(error,
-            '(?i)[0-9].*(?:per |/|retry|again|wait)|(?:per |/|retry|again|wait).*[0-9]')
-        group by family_id, error qualify row_number() over (partition by family_id order by
-            count(distinct r.node_id) desc, count(*) desc, error) <= 50"""
+TEXTS_SQL = """
+    select family_id as family, error, histogram(node_id) as told
+    from fl_calls
+    where family_id is not null and regexp_matches(error,
+        '(?i)[0-9].*(?:per |/|retry|again|wait)|(?:per |/|retry|again|wait).*[0-9]')
+    group by family_id, error qualify row_number() over (partition by family_id order by
+        count(distinct node_id) desc, count(*) desc, error) <= 50"""
+"""The distinct error texts that may state a limit or a wait, with times by node."""

@@ -82,12 +82,15 @@ def _failed_sql(source: str, every: int) -> str:
 
 
 def _calls_sql(source: str, every: int) -> str:
-    """Return the statement that makes `fl_calls`; a call that only repeats a deeper failure is left out."""
+    """Return the statement that makes `fl_calls`; a call that only repeats a deeper failure is left out.
+
+    A failed call keeps its error, so that the statements behind read no file again.
+    """
     return f"""
         create temp table fl_calls as
         with drawn as (
             select event_date, event_id, node_id, service, method, timestamp, source_line, success,
-                duration_ms, metadata, trace_id,
+                case when not success then error end as error, duration_ms, metadata, trace_id,
                 coalesce({first_of(SESSION_KEYS)}, trace_id) as session
             from {source} where caused_by is null and hash(trace_id) % {every} = 0),
         failed as (select event_date, event_id, family_id from fl_failed join fl_family_of using (message_id))
@@ -113,7 +116,7 @@ _FOCUS_SQL = f"""
     with wanted as (select distinct service, method from fl_methods),
     given as (
         select event_date, event_id, node_id, service, method, session, place, before, before_succeeded,
-            timestamp, success, family_id,
+            timestamp, success, family_id, error,
             metadata, {first_of(ARGUMENT_KEYS)} as arguments
         from fl_calls join wanted using (service, method))
     select *, row_number() over (order by event_date, event_id) as call,

@@ -118,10 +118,10 @@ def _costs(connection: Any, source: str, min_nodes: int) -> pd.DataFrame:
 
     costs = consequences(read(call_sums.CONSEQUENCES_SQL))
     families = costs["family_id"].tolist()
-    costs = costs.assign(**_stated_of(families, read(call_sums.texts_sql(source)), min_nodes))
+    costs = costs.assign(**_stated_of(families, read(call_sums.TEXTS_SQL), min_nodes))
     failing = read(call_sums.NODES_SQL).groupby("family")["node_id"]
     costs["node_ids"] = costs["family_id"].map(failing.agg(lambda names: list(names)[:MAX_NODES]).to_dict())
-    loops = read(call_sums.loops_sql(source)).set_index("family").to_dict()
+    loops = read(call_sums.LOOPS_SQL).set_index("family").to_dict()
     for column in ("looped", "looped_nodes"):
         costs[column] = [loops[column].get(family, 0) for family in families]
     costs = costs.merge(read(call_sums.EPISODES_SQL), on="family_id", how="left")
@@ -131,7 +131,7 @@ def _costs(connection: Any, source: str, min_nodes: int) -> pd.DataFrame:
     # Names of arguments are a tool's own: a fleet of fewer nodes than that hides them from nobody.
     reporting = connection.execute("select count(distinct node_id) from fl_calls").fetchone()[0]
     least = max(1, min(min_nodes, reporting))
-    arguments = read(call_sums.NAMED_ARGUMENTS_SQL.replace("{source}", source))
+    arguments = read(call_sums.NAMED_ARGUMENTS_SQL)
     reads = read(call_sums.LOOKUPS_SQL)
     names = _names(read, source, reads, min_nodes) | {"argument": _blamed(arguments, least)}
     for column, name_of in names.items():
@@ -142,7 +142,7 @@ def _costs(connection: Any, source: str, min_nodes: int) -> pd.DataFrame:
         )
         for family in families
     ]
-    raised = read(call_sums.RAISED_SQL.replace("{source}", source)).set_index("family").to_dict()
+    raised = read(call_sums.RAISED_SQL).set_index("family").to_dict()
     for column in ("traces", "raised_by_itself"):
         costs[column] = [raised[column].get(family, 0) for family in families]
     objects = {
@@ -177,11 +177,7 @@ def _names(
     """
     services, routes, beside = (
         read(statement).assign(nodes=min_nodes)
-        for statement in (
-            call_sums.DEPENDENCIES_SQL,
-            ROUTES_SQL.replace("{source}", source),
-            neighbours_sql(source),
-        )
+        for statement in (call_sums.DEPENDENCIES_SQL, ROUTES_SQL, neighbours_sql(source))
     )
     return {
         **{column: _lookups(reads, *rule, min_nodes) for column, rule in LOOKUPS.items()},

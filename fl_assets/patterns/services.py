@@ -94,9 +94,9 @@ ROUTES_SQL = """
         where starts_with(method, '/') and length(method) > 3
         group by method having count(distinct service) = 1),
     said as (
-        select family_id as family, c.event_id, c.service, unnest(list_distinct(regexp_extract_all(error,
+        select family_id as family, event_id, service, unnest(list_distinct(regexp_extract_all(error,
             '/[A-Za-z0-9_.~/-]{3,120}'))) as route
-        from fl_calls c join {source} r using (event_date, event_id) where family_id is not null),
+        from fl_calls where family_id is not null),
     totals as (select family_id as family, count(*) as failures from fl_calls where family_id is not null
         group by all)
     select family, name, count(distinct event_id) as times, any_value(failures) as failures
