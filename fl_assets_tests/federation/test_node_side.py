@@ -396,7 +396,7 @@ def test_one_session_more_is_no_more_than_two_failures_or_conversations_and_some
 
 
 @pytest.mark.parametrize("named", [0.0, 0.5])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_one_conversation_less_costs_epsilon_however_traces_are_shared(seed, named):
     """Some calls name their session, the others only a trace, and both run in traces that several share."""
     random = Random(seed)
@@ -586,8 +586,9 @@ def test_one_person_less_costs_epsilon_however_many_sessions_and_traces_are_thei
         kept = ([one for one in rows if left is None or one["owner"] != left] for rows in (calls, turns))
         return bounded(*([{k: v for k, v in one.items() if k != "owner"} for one in rows] for rows in kept))
 
+    everyone = told(None)
     for person in {owner for owner in owners if owner}:
-        changed = change(told(None), told(person))
+        changed = change({name: Counter(count) for name, count in everyone.items()}, told(person))
         parts = changed["failures"] + changed["talk"]
         assert parts <= PARTS
         assert changed["calls"] <= CALLS_BESIDE[parts]

@@ -3,6 +3,7 @@
 One bad day of a range stops only itself, a verdict is asked for once, a rule is added in one place.
 """
 
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from fl_assets.defs.resources import resources
 from fl_assets.playbooks import rules
 from fl_assets.playbooks.rules import GATE, GateRule, held_by, stopping
 from fl_assets_tests.build import call_line, playbook
-from fl_assets_tests.conftest import DAYS, LAST_DAY, ask, coordinator_in
+from fl_assets_tests.conftest import DAYS, LAST_DAY, ask, coordinator_in, texts_below
 
 DAMAGED, MALFORMED, DIFFERENT = DAYS[1:4]
 SUMS = ("failure_signatures", "call_totals", "conversation_signals")
@@ -128,13 +129,16 @@ def test_a_bad_day_in_a_range_goes_no_further_and_its_cycle_says_why(ranged):
     assert not [key for key, rows in sums.items() if key[1] in (DAMAGED, MALFORMED) and rows]
 
 
-def test_a_run_of_each_day_alone_gives_the_same_tables(ranged, bad_lake, tmp_path, instance):
+def test_a_run_of_each_day_alone_in_any_order_gives_the_same_tables_and_playbooks(
+    ranged, bad_lake, tmp_path, instance
+):
     coordinator, results = ranged
     shutil.copytree(bad_lake / "data", tmp_path / "data")
     alone = opened(tmp_path / "data", bad_lake / "late", instance)
-    for day in DAYS:
+    for day in random.Random(3).sample(DAYS, len(DAYS)):
         assert alone.run_learning_cycle(day).status == results[day].status
     assert contents(alone, (*SUMS, *LATER)) == contents(coordinator, (*SUMS, *LATER))
+    assert texts_below(alone.config.playbook_path) == texts_below(coordinator.config.playbook_path)
 
 
 @pytest.mark.parametrize(
