@@ -31,6 +31,7 @@ def known_of(
     nodes: int = 4,
     judged: Callable[[int], dict[str, Any]] | None = None,
     service_of: Mapping[str, str] = MappingProxyType({}),
+    node_of: Mapping[str, str] = MappingProxyType({}),
     of_1970: tuple[int, ...] = (),
 ) -> Knowledge:
     """What the fleet knows of sessions, each of which runs once on every node; a family is a method.
@@ -45,7 +46,8 @@ def known_of(
                 given = arguments if isinstance(arguments, str) else json.dumps(arguments)
                 rows.append({
                     "event_id": f"e{len(rows)}", "event_date": START.date(),
-                    "timestamp": began + timedelta(seconds=5 * place), "node_id": f"n{node}",
+                    "timestamp": began + timedelta(seconds=5 * place),
+                    "node_id": node_of.get(method, f"n{node}"),
                     "service": service_of.get(method, "agent"), "method": method,
                     "trace_id": f"t{number}-{node}",
                     "request_id": f"r{len(rows)}", "duration_ms": 10.0, "success": error is None,
@@ -359,6 +361,37 @@ def test_a_family_of_two_failures_names_the_reading_call_too():
     known = known_of(*[paid] * 3, refused, nodes=3)
     assert row_of(known, "pay")["failures"] == 3
     assert row_of(known, "pay")["lookup"] == "get_order"
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "rule", "remedy"),
+    [
+        ("not_found", "no-tests", "not-found-tests"),
+        ("timeout", "tests-cut-off", "timeout-tests"),
+        ("timeout", "command-timed-out", "timeout-command"),
+        ("timeout", "lock-timeout", "timeout-lock"),
+        ("auth", "no-access-to-file", "auth-file"),
+        ("bad_arguments", "file-not-read", "code-defect-patch"),
+        ("conflict", "file-changed", "code-defect-patch"),
+        ("conflict", "packages-conflict", "not-found-version"),
+    ],
+)
+def test_what_a_rule_names_gets_its_own_remedy_first(failure_class, rule, remedy):
+    assert made(pattern(failure_class=failure_class, rule_id=rule, methods=["run"]))[0].remedy_id == remedy
+
+
+def test_where_a_service_has_one_node_that_node_is_not_what_is_different():
+    down = "Error: no bank"
+    busy: list[list[Step]] = [[("pay", {}, down if n % 2 else None)] for n in range(40)]
+    quiet: list[list[Step]] = [[("refund", {}, down if n % 20 == 1 else None)] for n in range(60)]
+
+    def kinds(service_of: dict[str, str]) -> set[str]:
+        node_of = {"pay": "a", "refund": "b"}
+        known = known_of(*busy, *quiet, nodes=1, service_of=service_of, node_of=node_of)
+        return set(known.contrasts["kind"])
+
+    assert "node" in kinds({}), "one service on two nodes"
+    assert "node" not in kinds({"pay": "payments", "refund": "refunds"})
 
 
 def test_what_looks_things_up_is_not_to_be_looked_up_itself():
