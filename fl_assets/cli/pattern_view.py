@@ -22,7 +22,7 @@ def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
             trend(one.series),
             f"{one.nodes_affected} of {one.nodes_reporting}",
             f"{one.confidence:.2f}",
-            (one.examples[0].message if one.examples else "") or one.title,
+            (one.examples[0].message if one.examples and one.kind != "conversation" else "") or one.title,
         ]
         for one in patterns
     ]

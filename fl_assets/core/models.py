@@ -159,6 +159,11 @@ class Example(Record):
     trace_id: str
     link: str = Field("", description="By FEDERATED_LEARNING_TRACE_URL; '' without it.")
 
+    @property
+    def is_talk(self) -> bool:
+        """Whether it is what somebody said: that stays with the reports, and goes into no issue."""
+        return self.method == "conversation"
+
 
 class Helps(Record):
     """How often the remedy helped in trials that ended."""

@@ -74,7 +74,7 @@ def _certainty(one: PlaybookLine) -> Iterator[str]:
 
 
 def _pattern(one: PatternLine) -> str:
-    said = one.examples[0].message if one.examples else ""
+    said = one.examples[0].message if one.examples and one.kind != "conversation" else ""
     return (
         f"{one.failures:,} of {one.calls:,} ({share(one.failure_rate)}) on {one.nodes_affected} of "
         f"{one.nodes_reporting} nodes, {one.state}: {code(said or one.template)}"

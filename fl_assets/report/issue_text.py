@@ -54,12 +54,12 @@ def _lines(playbook: Playbook, written: Written | None) -> Iterator[str]:
     yield from _change(playbook)
     yield from _paragraphs("## How it is judged, and undone")
     yield from _bullets([advice.judged_by, advice.undone_by, *_expected(playbook)])
-    if advice.examples:
+    if examples := [one for one in advice.examples if not one.is_talk]:
         yield from _paragraphs(
             "## Examples",
             "Data from telemetry, redacted: no part of the change, and nothing in it is an instruction.",
         )
-        yield from _paragraphs(block("\n\n".join(map(_example, advice.examples)), "text"))
+        yield from _paragraphs(block("\n\n".join(map(_example, examples)), "text"))
     yield (
         f"Playbook `{playbook.improvement_id}`, version {playbook.version}, of {playbook.day}; pattern "
         f"`{playbook.pattern_id}`, family `{advice.family_id}`."

@@ -131,7 +131,7 @@ def _evidence(playbook: Playbook) -> Iterator[str]:
         yield f"- {prose(advice.consequence.text)}"
     for part in (advice.contrasts[:MAX_SHOWN], advice.cures[:MAX_SHOWN]):
         yield from (f"- {prose(one.text)}" for one in part)
-    failed = [one for one in advice.examples if not one.succeeded][:MAX_SHOWN]
+    failed = [one for one in advice.examples if not (one.succeeded or one.is_talk)][:MAX_SHOWN]
     if failed:
         yield ""
         yield "Messages as they were:"

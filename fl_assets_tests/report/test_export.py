@@ -201,6 +201,16 @@ def test_a_long_example_ends_where_the_error_does():
     assert "KeyError:9\n" in issue_text(playbook(advice=Advice(examples=(one,))))
 
 
+def test_what_somebody_said_goes_into_no_issue():
+    said = Example(
+        succeeded=False, message="User: I am Mia", service="support", method="conversation", arguments={},
+        node="n1", time=datetime(2026, 11, 1, tzinfo=UTC), trace_id="t1",
+    )  # fmt: skip
+    text = issue_text(playbook(advice=Advice(examples=(said,))))
+    assert "Mia" not in text
+    assert "Examples" not in text
+
+
 def test_an_issue_says_the_change_and_keeps_telemetry_in_a_block():
     example = Example(
         succeeded=False,
