@@ -47,7 +47,7 @@ def test_inspect_says_of_each_file_what_a_cycle_would_make_of_it_and_leaves_no_t
         "n1/a.jsonl    telemetrist  20",
         "skipped: 1 file of no known format and 1 unreadable event in 1 other file:",
         "n1/notes.csv (12 bytes) is not read: CSV",
-        "n1/a.jsonl: 1 event could not be read, first invalid_json",
+        "n1/a.jsonl: 1 event could not be read, invalid_json",
         "a cycle of 2026-11-01 would read 20 events in 1 day; it needs 10, and would go on",
     ):
         assert words in shown.stdout

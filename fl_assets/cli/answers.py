@@ -16,6 +16,7 @@ from fl_assets.cli.application import (
     settings_of_inputs,
     user,
 )
+from fl_assets.core.models import Category
 from fl_assets.core.settings import FederatedLearningConfig
 from fl_assets.infra.errors import ExplainedError
 
@@ -135,10 +136,21 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     if not yes:
         return
     if not now:
-        say("it is carried out by the sensor `approved_updates`, or by `fl-assets approve` with --now")
+        say(_what_follows(found.update.category))
         return
     rows = coordinator_here().apply_updates(found.update.day)
     row = next(row for row in rows if row["decision_id"] == found.update.decision_id)
     say(f"{'approved' if row['status'] == 'waiting' else row['status']}: {row['reason']}")
     if row["canary_nodes"]:
         say(f"canary nodes: {', '.join(row['canary_nodes'])}")
+
+
+def _what_follows(category: Category) -> str:
+    from fl_assets.updates.carriers.carrier import is_changed_by_machine
+
+    if is_changed_by_machine(category):
+        return "the sensor `approved_updates` carries it out while Dagster runs (make dev), or --now at once"
+    return (
+        "the sensor `approved_updates` draws the canary nodes while Dagster runs (make dev), or --now at "
+        f"once; then change the {category} there: `fl-assets updates` names them"
+    )

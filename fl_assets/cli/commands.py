@@ -321,7 +321,9 @@ def rebuild() -> None:
 
 
 @app.command()
-def reingest(day: Annotated[date, typer.Argument(parser=parse_day, metavar=DAY)]) -> None:
+def reingest(
+    day: Annotated[date, typer.Argument(parser=parse_day, metavar=DAY, help="Day on which they were kept.")],
+) -> None:
     """Re-date events after a clock error.
 
     Events that were kept on the day since their own time lay ahead of the clock come to the day of that time.

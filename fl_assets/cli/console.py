@@ -29,7 +29,7 @@ from fl_assets.report.records import Report
 from fl_assets.report.words import counted, inert, json_code, rule, without_subject
 from fl_assets.updates.carriers.people import NOTHING_CHANGES
 from fl_assets.updates.decide import in_words
-from fl_assets.updates.history import ON_NODES, Rollout, lessons
+from fl_assets.updates.history import ON_NODES, Rollout, Update, lessons, sides
 from fl_assets.updates.lessons import learn
 
 TOP = 5
@@ -227,7 +227,7 @@ def counted_playbooks(number: int) -> str:
     return f"{number} playbook{'s are' if number != 1 else ' is'}"
 
 
-_COLUMNS = ("prevents", "confidence", "evidence", "nodes", "state", "category", "playbook")
+_COLUMNS = ("prevents", "confidence", "failures", "nodes", "state", "category", "playbook")
 _ORDER = ", by the failures a day that each should prevent"
 
 
@@ -304,6 +304,9 @@ def show_decisions(report: Report, codes: Mapping[str, str], *, as_json: bool) -
     columns = ("id", "decision", "done", "code", "category", "playbook", "why", "rollback plan")
     shown = [place for place, name in enumerate(columns) if name != "code" or codes]
     show_table([columns[place] for place in shown], [[row[place] for place in shown] for row in rows])
+    if any(one.can_be_answered for one in report.decisions):
+        code = "; the code is for an answer in the Dagster UI" if codes else ""
+        say(f"To answer one: fl-assets approve ID --reason WHY, or fl-assets reject{code}")
 
 
 def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
@@ -328,13 +331,20 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
         elif one.is_watched:
             nodes = f"all but {len(one.held_back)}"
         update, status = one.update, one.status.replace("_", " ")
-        decided = [update.decision_id, str(update.day), status, nodes, update.target]
+        decided = [update.decision_id, str(update.day), status, nodes, _what_changes(update)]
         rows.append([*decided, one.by, one.reason])
-    show_table(("decision", "day", "status", "nodes", "target", "by", "reason"), rows)
+    show_table(("decision", "day", "status", "nodes", "change", "by", "reason"), rows)
     for remedy, score in scores.items():
         ends = ", ".join(f"{count} {name}" for name, count in score.items())
         chance = f"{learned.helps(remedy, '').probability * 100:.0f} %"
         say(f"{remedy}: {ends}; estimated chance of helping: {chance}")
+
+
+def _what_changes(update: Update) -> str:
+    """Return each key with its old and new value; what people change, by its target alone."""
+    before, after = sides(update.from_value, update.target), sides(update.to_value, update.target)
+    changes = [f"{name} {before[name]} → {value}" for name, value in sorted(after.items()) if name in before]
+    return ", ".join(changes) or update.target
 
 
 def show_backfill(results: Sequence[LearningCycleResult], *, as_json: bool) -> None:

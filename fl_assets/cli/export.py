@@ -38,7 +38,7 @@ def export(
         ),
     ] = ExportFormat.MARKDOWN,
     out: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
-    most: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Cases of each family.")] = 10,
+    most: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Cases of each failure.")] = 10,
     date_: DateOption = None,
 ) -> None:
     """Write a playbook as an issue or as test cases.

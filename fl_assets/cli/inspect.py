@@ -87,7 +87,7 @@ def _what_a_cycle_would_do(found: "Inspection", settings: FederatedLearningConfi
         max_days=settings.max_window_days,
     )
     days = "1 day" if len(window.days) == 1 else f"{len(window.days)} days"
-    ends = "and would go on" if window.is_sufficient else "and would stop"
+    ends = "and would go on" if window.is_sufficient else "and would stop (FEDERATED_LEARNING_MIN_EVENTS)"
     lost, events = found.report.lost_events, sum(found.days.values())
     broken = lost / (lost + events)
     would = f"a cycle of {day} would read {window.events:,} events in {days}"

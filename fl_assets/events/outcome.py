@@ -44,7 +44,8 @@ class Unread:
             return f"{self.path} is not read: {self.detail}; {self.fix}"
         lost = "1 entry" if self.lines == 1 else f"{self.lines:,} entries"
         lost = _counted(self.events, "event") if self.events else lost
-        return f"{self.path}: {lost} could not be read, first {self.reason}: {self.detail}; {self.fix}"
+        first = "first " if max(self.events, self.lines) > 1 else ""
+        return f"{self.path}: {lost} could not be read, {first}{self.reason}: {self.detail}; {self.fix}"
 
 
 def unread_in_words(unread: Sequence[Unread], most: int = 5) -> list[str]:

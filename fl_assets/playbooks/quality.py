@@ -24,8 +24,9 @@ def minimum_events(
     if events >= minimum:
         return []
     days = "1 day" if window_days == 1 else f"{window_days} days"
-    actual = f"{events} events in {days}, {minimum - events} too few"
-    return [_violation("minimum_events", subject, f"at least {minimum} events", actual)]
+    actual = f"{events:,} event{'' if events == 1 else 's'} in {days}"
+    expected = f"at least {minimum:,} events (FEDERATED_LEARNING_MIN_EVENTS)"
+    return [_violation("minimum_events", subject, expected, actual)]
 
 
 def few_malformed_lines(bad: int, lines: int, maximum: float, *, subject: str) -> list[Violation]:

@@ -303,7 +303,7 @@ def _decisions(rows: ReportRows, playbooks: Sequence[PlaybookLine]) -> tuple[Dec
 
 
 _FIRST = {"awaiting approval": 0, "to be applied": 1, "to canary nodes": 1, "for review": 2,
-    "turned down before": 4, "held back": 5}  # fmt: skip
+    "failed or rejected before": 4, "held back": 5}  # fmt: skip
 """Order of decisions: those that need a person first, then by expected benefit, as in the UI."""
 
 

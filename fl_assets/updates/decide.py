@@ -23,7 +23,7 @@ _IN_WORDS: Mapping[Route, str] = {
     "people": "to change by hand",
     "gate": "held back",
     "busy": "awaiting another trial",
-    "rejected": "turned down before",
+    "rejected": "failed or rejected before",
     "done": "already in effect",
 }
 _SINCE: Mapping[str, str] = {
@@ -61,8 +61,9 @@ def decide(
 
     `hold` waits for evidence (the gate) or for approval (apply level `stage`, or a key that a person
     changes). `none` changes nothing by machine: prompts and workflows, no admissible adapter, configs without
-    a policy or with these values already, or apply level `off`. `reject` was turned down before. `canary` and
-    `apply` are carried out, unless the mode is backtest. The decision's `route` says which of these it was.
+    a policy or with these values already, or apply level `off`. `reject` failed or was rejected before.
+    `canary` and `apply` are carried out, unless the mode is backtest. The decision's `route` says which of
+    these it was.
 
     Args:
         playbook: What is decided on; its own `held_because` counts too, so that no caller can pass a held
@@ -84,10 +85,10 @@ def decide(
         action, route, reasons = "hold", "gate", gate
     elif why := (rejected or {}).get(change_id(playbook)):
         action, route = "reject", "rejected"
-        reasons = (why, *reasons)
+        reasons = (why,)
     elif playbook.improvement_id in retired:
         action, route = "reject", "rejected"
-        reasons = ("retired: two trials of this playbook that could have seen a 20 % effect failed", *reasons)
+        reasons = ("retired: two trials of this playbook that could have seen a 20 % effect failed",)
     elif proposed.route != "machine":
         action, route = _LEFT[proposed.route]
     elif busy:

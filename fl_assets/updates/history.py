@@ -272,7 +272,7 @@ def turned_down(rollouts: Iterable[Rollout]) -> dict[str, str]:
         if one.status == "rejected":
             found[one.update.change_id] = f"{one.by} rejected this change on {day}: {one.reason}"
         elif one.ended == "worse":
-            found[one.update.change_id] = f"a trial of this change failed on {day}: {one.reason}"
+            found[one.update.change_id] = f"a trial of this change failed: {one.reason}"
     return found
 
 

@@ -62,7 +62,7 @@ def playbook_page(playbook: Playbook) -> str:
     held = _reasons(playbook, playbook.held_because)
     changes = sorted(playbook.suggested_changes.items())
     return _page(
-        _title(playbook, "held back" if held else "ready"),
+        _title(playbook, "held back" if held else "passed the gate"),
         _section("The change", [line for name, value in changes for line in _value(name, None, value)]),
         _section("Evidence", _evidence(playbook)),
         _section("Held because", held) if held else "",

@@ -156,6 +156,18 @@ def test_approving_what_is_held_back_is_refused_in_one_sentence(at_home):
     assert len(str(caught.value)) < 140
 
 
+def test_who_approves_a_prompt_is_told_to_change_it(at_home):
+    rows = at_home.workspace.warehouse.read_day("update_decisions", LAST_DAY)
+    prompt = next(row for row in rows if row["route"] == "export" and row["category"] == "prompt")
+    told = run("approve", prompt["decision_id"], "--reason", "why").stdout
+    assert "then change the prompt there: `fl-assets updates` names them" in told
+
+
+def test_a_list_of_decisions_ends_with_how_to_answer_one(at_home):
+    last = run("decisions").stdout.splitlines()[-1]
+    assert last.startswith("To answer one: fl-assets approve ID --reason WHY")
+
+
 def test_an_ambiguous_decision_lists_what_it_matches(at_home):
     from fl_assets.updates.answers import code_for
 

@@ -20,8 +20,8 @@ GOOD = playbook()
 def test_a_thin_window_says_collected_required_and_missing():
     (problem,) = minimum_events(412, 1000, 7, subject="2026-11-01")
     assert (
-        str(problem)
-        == "minimum_events: 2026-11-01 has 412 events in 7 days, 588 too few, needs at least 1000 events"
+        str(problem) == "minimum_events: 2026-11-01 has 412 events in 7 days, needs at least 1,000 events "
+        "(FEDERATED_LEARNING_MIN_EVENTS)"
     )
     assert minimum_events(1000, 1000, 1, subject="2026-11-01") == []
 

@@ -145,6 +145,24 @@ def test_hostile_text_is_text():
     assert "{{7*7}}" in text
 
 
+def test_an_incident_of_one_node_is_not_called_unlikely_to_continue():
+    """Its confidence is that of two nodes: next to nothing, though it may fail on its node every day."""
+
+    def column(**fields) -> str:
+        page = render_page(build_report(rows(patterns=[pattern(confidence=0.019, **fields)]))).decode()
+        return page.partition('<td data-v="0.02">')[2].partition("</td>")[0]
+
+    assert column(incident_node="n1").startswith("one node only<small>")
+    assert column().startswith("1.9 % <svg")
+
+
+def test_a_card_says_what_the_failures_cost_without_a_click():
+    text = "A retry soon worked in 2.5 % of cases. It costs 168 failed requests, 8 s a day. Sessions end."
+    advice = advice_row(consequence={"text": text})
+    page = render_page(build_report(rows(playbooks=[playbook_row(advice=advice)]))).decode()
+    assert "<li>costs <strong>168 failed requests, 8 s</strong> a day</li>" in page
+
+
 def test_the_page_loads_nothing_and_links_only_to_itself_and_its_twin():
     page = Page(render_page(hostile_report()))
     for tag, name, value in page.attributes:

@@ -138,7 +138,7 @@ def failure_patterns(context: dg.AssetExecutionContext, workspace: WorkspaceReso
         drawn = pictures(
             trends=pattern_trends(shown), by_node=nodes_by_patterns(space.report.failures_by_node(day), shown)
         )
-        top = preview(map(_line, failing), ("failures", "nodes", "persists", "what fails"), limit=TOP)
+        top = preview(map(_line, failing), ("failures", "nodes", "confidence", "what fails"), limit=TOP)
         by_state = counts(row["state"] for row in failing)
         report_day(context, day, "failure_patterns", rows, {**numbers(sums), **by_state, **drawn, "top": top})
 
@@ -149,7 +149,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "failures": of(row["failures"], row["calls"]),
         "nodes": f"{row['nodes_affected']} of {row['nodes_reporting']}",
-        "persists": f"{row['confidence']:.0%}",
+        "confidence": f"{row['confidence']:.0%}",
         "what fails": f"{row['template']} ({kind})",
     }
 

@@ -49,13 +49,13 @@ def playbooks(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -
         held = [playbook for playbook in proposed if playbook.held_because]
         in_order = sorted(proposed, key=lambda playbook: playbook.rank)
         why = [{"playbook": one.title, "held because": _reasons(one)} for one in in_order[len(ready) :]]
-        columns = ("failures", "nodes", "persists", "playbook")
+        columns = ("failures", "nodes", "confidence", "playbook")
         pages = "\n\n---\n\n".join(map(playbook_page, in_order[:MAX_PAGES]))
         shown: dict[str, Any] = {
-            **numbers({"ready": len(ready), "held": len(held)}),
+            **numbers({"passed_the_gate": len(ready), "held": len(held)}),
             **counts(one.category for one in proposed),
             "to_read": dg.MetadataValue.md(pages),
-            "ready_now": preview(map(_line, in_order), columns, limit=len(ready)),
+            "passing": preview(map(_line, in_order), columns, limit=len(ready)),
             "held_back": preview(why, ("playbook", "held because"), limit=len(why)),
         }
         nothing = "no failure of the day is known well enough for a change to be proposed"
@@ -70,6 +70,6 @@ def _line(playbook: Playbook) -> dict[str, Any]:
     return {
         "failures": playbook.evidence_count,
         "nodes": f"{playbook.nodes_affected} of {playbook.nodes_reporting}",
-        "persists": f"{playbook.confidence:.0%}",
+        "confidence": f"{playbook.confidence:.0%}",
         "playbook": f"{playbook.title} ({playbook.category})",
     }

@@ -65,13 +65,13 @@ class Tools:
 class Carrier:
     """Makes one category's changes on this machine, each idempotently; this one leaves them to people."""
 
-    def stage(self, update: Update) -> str:
+    def stage(self, update: Update) -> str:  # noqa: ARG002 (every carrier takes it)
         """Prepare and verify without switching; return what was done, '' for nothing.
 
         Raises:
             RefusedChangeError: the change cannot be made.
         """
-        return f"the {update.category} is changed by people"
+        return ""
 
     def apply(self, update: Update, day: date) -> None:
         """Make the change.

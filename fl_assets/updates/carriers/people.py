@@ -22,7 +22,10 @@ def propose(playbook: Playbook, known: KnownTargets) -> ProposedChange:  # noqa:
         to_value=as_json(playbook.suggested_changes),
         revert_plan=NOTHING_CHANGES,
         route="export",
-        reasons=(f"needs you: {playbook.category}s are changed by people",),
+        reasons=(
+            f"needs you: approve it, then change the {playbook.category} on the nodes that "
+            "`fl-assets updates` names",
+        ),
     )
 
 
