@@ -136,7 +136,7 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
     if not yes:
         return
     if not now:
-        say(_what_follows(found.update.category))
+        say(what_follows(found.update.category))
         return
     rows = coordinator_here().apply_updates(found.update.day)
     row = next(row for row in rows if row["decision_id"] == found.update.decision_id)
@@ -145,7 +145,8 @@ def _answer(decision_id: str, *, yes: bool, reason: str, now: bool) -> None:
         say(f"canary nodes: {', '.join(row['canary_nodes'])}")
 
 
-def _what_follows(category: Category) -> str:
+def what_follows(category: Category) -> str:
+    """Say what happens after a yes, and what is left to whoever gave it."""
     from fl_assets.updates.carriers.carrier import is_changed_by_machine
 
     if is_changed_by_machine(category):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fl_assets.cli.console import TOP, say, say_fact, show_json, show_table
 from fl_assets.report.records import PatternLine, PlaybookLine, Report
-from fl_assets.report.words import rule
+from fl_assets.report.words import rule, what_to_do
 
 
 def show_patterns(patterns: Sequence[PatternLine], *, as_json: bool) -> None:
@@ -43,9 +43,8 @@ def show_pattern(one: PatternLine, report: Report, *, as_json: bool) -> None:
     baseline = f"{before} in the days before"
     corroboration = "unknown"
     if one.corroboration is not None:
-        corroboration = (
-            f"{one.corroboration:.2f} without the worst nodes (where one node is enough: the worst user)"
-        )
+        worst = "nodes" if report.min_nodes > 1 else "user"
+        corroboration = f"{one.corroboration:.2f} without the worst {worst}"
     significant = "yes" if one.is_significant else "no: chance may explain it"
     if one.incident_node:
         significant = f"no: an incident of node {one.incident_node}, to be fixed there"
@@ -81,7 +80,9 @@ def _show_answer(playbook: PlaybookLine, report: Report) -> None:
     decided = {one.improvement_id: one for one in report.decisions}
     found = decided.get(playbook.improvement_id)
     say(f"\n{playbook.category}: {playbook.title}" + (f" ({found.outcome})" if found else ""))
-    say(playbook.description)
+    say(what_to_do(playbook.description, playbook))
+    if playbook.cost:
+        say_fact("cost", playbook.cost)
     for name, value in playbook.suggested_changes:
         say_fact(name, value)
     for reason in playbook.held_because:

@@ -22,8 +22,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from fl_assets.infra.disk import write_atomically
-from fl_assets.report.records import Bin, DecisionLine, Headline, PatternLine, PlaybookLine, Report
-from fl_assets.report.words import apart_of, counted, rule
+from fl_assets.report.records import Bin, DecisionLine, Headline, PatternLine, Report
+from fl_assets.report.words import apart_of, counted, rule, what_to_do
 
 MARKS = {
     "first_seen": "● ",
@@ -164,14 +164,6 @@ def _environment() -> Environment:
         "words": words,
     }
     return environment
-
-
-def what_to_do(text: str, one: PlaybookLine) -> str:
-    """Return a description without what its card shows elsewhere: headline, cost, evidence."""
-    shown = text.partition(" Evidence: ")[0]
-    for part in (one.headline, one.cost):
-        shown = shown.replace(part, "", 1)
-    return shown.strip()
 
 
 def words(name: str) -> str:

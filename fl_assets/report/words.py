@@ -121,11 +121,15 @@ def summary_of(
         (rows.outcomes or rows.steps, lambda: _of_trials(rows)),
         (
             not is_gated and rows.decisions and not carried,
-            lambda: "Nothing changes until someone approves it.",
+            lambda: _PAST if rows.decisions[0]["mode"] == "backtest" else _UNTIL,
         ),
         (quality.silent, lambda: _of_silent(quality.silent)),
     )
     return tuple(sentence() for applies, sentence in sentences if applies)
+
+
+_UNTIL = "Nothing changes until someone approves it."
+_PAST = "This is a day of the past: what it proposes is recorded and never carried out."
 
 
 def apart_of(report: Report) -> dict[str, tuple[str, str]]:
@@ -143,6 +147,14 @@ def _became(one: PlaybookLine, report: Report) -> str:
             reasons = [found.status_reason, *found.reasons]
             return f"{found.outcome}: {rule(next(filter(None, reasons), ''))}"
     return ""
+
+
+def what_to_do(text: str, one: PlaybookLine) -> str:
+    """Return a description without what is shown beside it: headline, cost, evidence."""
+    shown = text.partition(" Evidence: ")[0]
+    for part in (one.headline, one.cost):
+        shown = shown.replace(part, "", 1)
+    return shown.strip()
 
 
 def too_few_nodes(reporting: int, minimum: int) -> str:

@@ -19,14 +19,17 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from fl_assets import cli, coordinator
+from fl_assets.cli.answers import what_follows
 from fl_assets.cli.application import CommandError, check_address_space, main, one_of, parse_day
-from fl_assets.cli.console import TOP, fail, say, show_json, status
+from fl_assets.cli.console import TOP, fail, say, show_decisions, show_json, status
 from fl_assets.cli.help_page import SECTIONS
 from fl_assets.cli.processes import ServeError, check_port, serve
 from fl_assets.core.settings import SettingsError
 from fl_assets.infra.clock import now_utc
 from fl_assets.infra.disk import locked
+from fl_assets.report.build import build_report
 from fl_assets_tests.conftest import LAST_DAY, texts_below
+from fl_assets_tests.report.test_report import decision_row, rows
 
 
 def run(*words: str):
@@ -59,15 +62,15 @@ def test_a_status_code_and_a_node_find_the_pattern(at_home):
 
 
 def test_a_cycle_shows_a_few_playbooks_and_where_the_rest_is(at_home):
-    def rows(text: str) -> int:
+    def listed(text: str) -> int:
         return len(re.findall(r"  (?:prompt|adapter|config|workflow)  ", text))
 
     short = run("cycle", "--date", str(LAST_DAY)).stdout
-    assert rows(short) == TOP
+    assert listed(short) == TOP
     assert "fl-assets playbooks" in short
     assert "held because" not in short
     whole = run("cycle", "--if-new", "--date", str(LAST_DAY), "-v").stdout
-    assert rows(whole) == len(at_home.workspace.playbooks.of(LAST_DAY))
+    assert listed(whole) == len(at_home.workspace.playbooks.of(LAST_DAY))
     assert "held because" in whole
 
 
@@ -156,16 +159,24 @@ def test_approving_what_is_held_back_is_refused_in_one_sentence(at_home):
     assert len(str(caught.value)) < 140
 
 
-def test_who_approves_a_prompt_is_told_to_change_it(at_home):
-    rows = at_home.workspace.warehouse.read_day("update_decisions", LAST_DAY)
-    prompt = next(row for row in rows if row["route"] == "export" and row["category"] == "prompt")
-    told = run("approve", prompt["decision_id"], "--reason", "why").stdout
-    assert "then change the prompt there: `fl-assets updates` names them" in told
+def test_who_approves_a_prompt_is_told_to_change_it():
+    assert "then change the prompt there: `fl-assets updates` names them" in what_follows("prompt")
+    assert "change the" not in what_follows("config")
 
 
-def test_a_list_of_decisions_ends_with_how_to_answer_one(at_home):
-    last = run("decisions").stdout.splitlines()[-1]
-    assert last.startswith("To answer one: fl-assets approve ID --reason WHY")
+@pytest.mark.parametrize(("mode", "is_told"), [("live", True), ("backtest", False)])
+def test_a_list_of_decisions_ends_with_how_to_answer_one(mode, is_told, capsys):
+    report = build_report(rows(decisions=[decision_row(route="export", mode=mode)]))
+    show_decisions(report, {}, as_json=False)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("To answer one: fl-assets approve ID --reason WHY") == is_told
+
+
+def test_explaining_a_pattern_says_each_thing_once(at_home):
+    first = run("patterns").stdout.splitlines()[1].split()[0]
+    told = run("explain", first).stdout
+    assert "Evidence:" not in told, "the rates and nodes stand above"
+    assert told.count("  cost  ") == told.count("It costs ") == 1
 
 
 def test_an_ambiguous_decision_lists_what_it_matches(at_home):

@@ -271,6 +271,7 @@ def test_a_rate_limit_is_the_one_that_errors_state_and_without_one_no_number_is_
     assert one.suggested_changes["limit"] == "747"  # nine tenths of it
     assert one.suggested_changes["limit_unit"] == "requests_per_minute"
     assert "830 requests per minute" in one.description
+    assert "Where each node is paced alone, that is " in one.description
     (one,) = made(row)
     assert set(one.suggested_changes) == {"max_retries", "retry_backoff"}
     known = FleetKnowledge(consequences=[{"family_id": "f-timeout", "stated_wait_ms": 30_000.0}])

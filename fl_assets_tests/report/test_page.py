@@ -163,6 +163,14 @@ def test_a_card_says_what_the_failures_cost_without_a_click():
     assert "<li>costs <strong>168 failed requests, 8 s</strong> a day</li>" in page
 
 
+def test_a_card_says_each_difference_once():
+    text = "Calls with top_k above 50 fail in 97 %, others in 1 %."
+    made = playbook_row(
+        description=f"Why. What is different: {text}", advice=advice_row(contrasts=[{"text": text}])
+    )
+    assert render_page(build_report(rows(playbooks=[made]))).decode().count(text) == 1
+
+
 def test_the_page_loads_nothing_and_links_only_to_itself_and_its_twin():
     page = Page(render_page(hostile_report()))
     for tag, name, value in page.attributes:

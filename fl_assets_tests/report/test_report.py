@@ -594,6 +594,13 @@ def test_what_a_person_can_do_now_is_apart_from_what_is_under_way_or_was_tried()
     assert "To accept it:</span> <code>fl-assets approve d3" not in page
 
 
+@pytest.mark.parametrize(("mode", "told"), [("live", "until someone approves"), ("backtest", "of the past")])
+def test_what_nobody_can_approve_is_not_said_to_wait_for_it(mode, told):
+    summary = build_report(rows(decisions=[decision_row(route="export", mode=mode)])).summary
+    assert [told in one for one in summary].count(True) == 1
+    assert [one for one in summary if "approves" in one or "of the past" in one] == [summary[-1]]
+
+
 @pytest.mark.parametrize(
     ("route", "mode", "status", "standing"),
     [
