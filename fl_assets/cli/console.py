@@ -335,9 +335,9 @@ def show_updates(rollouts: Sequence[Rollout], *, as_json: bool) -> None:
         rows.append([*decided, one.by, one.reason])
     show_table(("decision", "day", "status", "nodes", "change", "by", "reason"), rows)
     for remedy, score in scores.items():
-        ends = ", ".join(f"{count} {name}" for name, count in score.items())
+        ends = ", ".join(f"{count} {name}" for name, count in score.items() if count)
         chance = f"{learned.helps(remedy, '').probability * 100:.0f} %"
-        say(f"{remedy}: {ends}; estimated chance of helping: {chance}")
+        say(f"remedy {remedy}: {ends}; estimated chance of helping: {chance}")
 
 
 def _what_changes(update: Update) -> str:

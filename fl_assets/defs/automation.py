@@ -70,7 +70,7 @@ def cycle_schedule(settings: FederatedLearningConfig) -> dg.ScheduleDefinition:
     job=learning_cycle_job,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts cycles of days that have FEDERATED_LEARNING_MIN_EVENTS new events between them.",
+    description="Starts cycles once days have FEDERATED_LEARNING_MIN_EVENTS new events in all.",
 )
 @without_secrets
 def minimum_events_reached(

@@ -13,7 +13,7 @@ _NAMES = {
     "time": r"(end_?|stop_?|finished_?|created_?|start_?)?(at|time|timestamp|ts|date)",
     "service": r"service|service_name|agent|app|component",
     "method": r"tool|tool_name|method|function|operation|name|call|action",
-    "duration_ms": r"took|ms|(duration|latency|elapsed)(_ms)?",
+    "duration_ms": r"took|ms|(dur|duration|latency|elapsed)(_ms)?",
     "ok": r"ok|success|succeeded|fine|status",
     "error": r"error|error_message|exception|problem|err",
     "trace": r"trace|trace_?id|request|request_?id|run_?id",

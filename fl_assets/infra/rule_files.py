@@ -160,6 +160,7 @@ def explain(error: ValidationError, node: Any, line: int, show: bool = True) -> 
     for problem in error.errors(include_url=False):
         where = ".".join(str(part) for part in problem["loc"])
         rule = problem["msg"].removeprefix("Value error, ")
+        rule = "unknown field" if problem["type"] == "extra_forbidden" else rule
         given = problem["input"]
         shown = (
             ""

@@ -136,7 +136,9 @@ class Api:
     def _in_words(self, error: HttpError) -> str:
         if error.status in (401, 403):
             named = " and ".join(filter(None, (self._source.user_env, self._source.token_env)))
-            return f"{error}: {f'what {named} holds is refused' if named else 'it wants a token: token_env'}"
+            return (
+                f"{error}: {f'the token in {named} is refused' if named else 'it wants a token: token_env'}"
+            )
         if 300 <= error.status < 400:
             return f"{error}: it redirects, which is not followed; give the address it leads to as url"
         if (error.after or 0) > MAX_WAIT_SECS:

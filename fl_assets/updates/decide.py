@@ -97,7 +97,8 @@ def decide(
         action, route, why = _LEVELS[apply_level]
         reasons = (*reasons, why)
     if mode == "backtest":
-        reasons = (*reasons, "backtest: a historical day is recorded and never carried out")
+        asked = () if route == "export" else reasons  # nobody can approve it
+        reasons = (*asked, "backtest: a historical day is recorded and never carried out")
     return Decision(
         decision_id=decision_id(playbook),
         day=playbook.day,

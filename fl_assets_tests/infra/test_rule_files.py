@@ -71,7 +71,7 @@ def test_ids_of_built_in_remedies_begin_with_their_class():
         ("above_p99", "eval", 8, "unknown formula 'eval'"),
         ("config", "magic", 4, "Input should be"),
         ("timeout]", "nonsense]", 3, "Input should be"),
-        ("title", "titel", 5, "Extra inputs"),
+        ("title", "titel", 5, "unknown field"),
         ("    title: Mine for {service}\n", "", 2, "Field required"),
         ("id: mine", "id: Mine!", 2, "should match pattern"),
     ],

@@ -176,7 +176,7 @@ def test_a_refused_token_is_told_by_the_name_of_its_variable(tmp_path):
         server.plant(OBSERVATIONS, status(401), for_ever=True)
         found = puller(tmp_path).day(source(server), DAY)
         assert len(server.asked) == 1
-    assert "what THE_USER and THE_TOKEN holds is refused" in found.problem
+    assert "the token in THE_USER and THE_TOKEN is refused" in found.problem
 
 
 def test_a_page_that_is_no_json_is_asked_for_again_and_then_told_of(tmp_path):

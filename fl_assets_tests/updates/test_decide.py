@@ -122,6 +122,8 @@ def test_a_historical_day_is_recorded_as_backtest_with_the_action_that_would_hav
     decision = decided(mode="backtest")
     assert (decision.mode, decision.action) == ("backtest", "apply")
     assert "never carried out" in decision.reasons[-1]
+    (reason,) = decided(playbook(category="prompt"), mode="backtest").reasons
+    assert "approve" not in reason
 
 
 def test_an_adapter_without_an_offer_or_with_refused_ones_is_none_with_the_refusals():
@@ -263,7 +265,7 @@ def test_whatever_is_suggested_a_number_that_is_read_lies_within_the_bounds(sugg
         ({"type": "str", "min": None, "max": None}, "needs choices"),
         ({"choices": ["a"]}, "needs choices, and no other takes them"),
         ({"max_step": 1.0}, "greater than 1"),
-        ({"scales": 1}, "Extra inputs"),
+        ({"scales": 1}, "unknown field"),
     ],
 )
 def test_a_bad_policy_is_refused(given, said):

@@ -5,6 +5,7 @@ What is carried out, what is refused, how a trial ends, and what that teaches (F
 
 import json
 import math
+import re
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -941,6 +942,7 @@ def test_the_command_line_answers_and_lists(folder, monkeypatch):
     assert [(row["decision_id"], row["status"], row["reason"]) for row in listed["updates"]] == [
         (one.decision.decision_id, "approved", "tried on staging")
     ]
+    assert re.search(r"agent\.toml#\S+ \d+ → \d+", runner.invoke(app, ["updates"]).output)
     rejected = runner.invoke(app, ["reject", one.decision.decision_id, "--reason", "not yet"])
     assert (rejected.exit_code, "rejected" in rejected.output) == (0, True)
     refused = runner.invoke(app, ["rollback", one.decision.decision_id, "--reason", "never ran"])
