@@ -525,7 +525,7 @@ def test_a_rule_whose_numbers_are_not_all_known_has_no_answer():
         ({"when": {"class": ["nonsense"]}}, "Input should be"),
         ({"when": {"class": ["timeout"], "rate": {}}}, "needs min, max or both"),
         ({"when": {"class": ["timeout"], "rate": {"min": 2, "max": 1}}}, "min 2 must not be above max 1"),
-        ({"when": {"class": ["timeout"], "rates": {"min": 2}}}, "unknown field"),
+        ({"when": {"class": ["timeout"], "rates": {"min": 2}}}, "Extra inputs"),
         ({"category": "magic"}, "Input should be"),
     ],
 )

@@ -265,7 +265,7 @@ def test_whatever_is_suggested_a_number_that_is_read_lies_within_the_bounds(sugg
         ({"type": "str", "min": None, "max": None}, "needs choices"),
         ({"choices": ["a"]}, "needs choices, and no other takes them"),
         ({"max_step": 1.0}, "greater than 1"),
-        ({"scales": 1}, "unknown field"),
+        ({"scales": 1}, "Extra inputs"),
     ],
 )
 def test_a_bad_policy_is_refused(given, said):
