@@ -92,6 +92,7 @@ def cycle(folder: Path) -> int:
     environment = os.environ | {
         f"FEDERATED_LEARNING_{name}": str(folder / path) for name, path in paths.items()
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once
     subprocess.run(
         [sys.executable, "-m", "fl_assets.cli", "cycle", "--date", str(DAY)],
         env=environment,
