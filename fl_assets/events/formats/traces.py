@@ -5,7 +5,7 @@ what one span means (`conventions.py`, `outcomes.py`, `messages.py`).
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -55,6 +55,8 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 
 _OVERHEAD = 200
 """Bytes of what is held, beside its texts."""
+_MOST_ABOVE = 100
+"""Spans above a failure without words among which such are looked for."""
 _PARTS = frozenset({WHOLE, EXECUTION, PERMISSION})
 
 
@@ -310,6 +312,8 @@ class _Trace:
             for span_id, (_, event) in self.failures.items()
         }
         causes = causes_of(self.places, failed)
+        for root in set(causes.values()):
+            self._take_words(root, causes)
         for span_id, (line, event) in self.failures.items():
             if span_id in causes:
                 cause = self.failures[causes[span_id]][1]["event_id"]
@@ -317,6 +321,19 @@ class _Trace:
             yield EventLine(line, orjson.dumps(event))
         for line, found in self.evaluations:
             yield found.row(line, session=self.session, node=self.node)
+
+    def _take_words(self, root: str, causes: Mapping[str, str]) -> None:
+        """Give a failure that says nothing the words of the nearest span above that repeats it."""
+        call = self.failures[root][1]["execution_trace"]
+        error, here = call["error"] or "", root
+        for _ in range(_MOST_ABOVE):
+            if not is_vague(error) or (place := self.places.get(here)) is None:
+                return
+            here = place.parent
+            if causes.get(here) == root:
+                above = self.failures[here][1]["execution_trace"]["error"] or ""
+                if above and error.lower() in above.lower():
+                    call["error"] = error = above
 
     def _of_error_log(self, span_id: str, line: int, span: Span) -> Iterator[EventLine]:
         """Add the log record of an error: a failure of its own, unless its span says more.

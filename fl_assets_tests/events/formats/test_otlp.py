@@ -1102,3 +1102,26 @@ def test_a_file_of_metrics_alone_is_refused_by_name_and_one_that_begins_with_the
     content = b"\n".join([orjson.dumps(METRICS)] * 2000 + [orjson.dumps(request(span()))])
     name, found, _ = rows("x", content)
     assert (name, len(found)) == ("otlp_metrics", 1)
+
+
+def test_a_failure_without_words_takes_those_of_the_span_above_that_repeats_it():
+    """LiteLLM's `raw_gen_ai_request` has the status alone, and the span above it the exception."""
+
+    def errors(root: str, step: str, tool: str) -> dict[str, tuple[str | None, bool]]:
+        spans = [
+            {**span(span_id, above, name), "status": {"code": 2, "message": words}}
+            for span_id, above, words, name in (
+                (ROOT, "", root, "root"),
+                (STEP, ROOT, step, "step"),
+                (TOOL, STEP, tool, "tool"),
+            )
+        ]
+        calls = [event["execution_trace"] for event in events(run(request(*spans)))]
+        return {call["method"]: (call["error"], "caused_by" in call["metadata"]) for call in calls}
+
+    said = "Incorrect API key provided"
+    assert errors(said, said, "")["tool"] == (said, False)
+    assert errors(f"Run: {said}", "", "")["tool"] == (f"Run: {said}", False)
+    assert errors("Run: KeyError: 'a'", "KeyError: 'a'", "KeyError")["tool"] == ("KeyError: 'a'", False)
+    assert errors("it did not work", "it did not work", "KeyError")["tool"] == ("KeyError", False)
+    assert errors("", "", "")["tool"] == (None, False)
