@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fl_assets.events.formats.marks import has_all
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.readers import Found, span_reader
 from fl_assets.events.formats.seam import Format
 from fl_assets.events.formats.spans import Session
@@ -103,6 +103,6 @@ def _tool_results(messages: list[dict[str, Any]]) -> Iterator[tuple[dict[str, An
 FORMAT = Format(
     "bedrock",
     "Amazon Bedrock's log of model invocations (JSON lines).",
-    has_all(rb'"schemaType"\s*:\s*"ModelInvocationLog"'),
+    has_all(json_key("schemaType", rb'"ModelInvocationLog"')),
     span_reader(_of_record, "records"),
 )

@@ -8,7 +8,7 @@ Source: sst/opencode, `packages/opencode/src/session/message-v2.ts` (`ToolState`
 from collections.abc import Iterator
 from typing import Any
 
-from fl_assets.events.formats.marks import has_all
+from fl_assets.events.formats.marks import has_all, json_key
 from fl_assets.events.formats.messages import users_words
 from fl_assets.events.formats.readers import Found, Records, each_taken, file_reader
 from fl_assets.events.formats.seam import Format
@@ -103,6 +103,6 @@ def _failed(session: Session, about: dict[str, Any], error: dict[str, Any], when
 FORMAT = Format(
     "opencode",
     "Sessions of OpenCode: its exports, what it prints, its API and its storage (JSON, JSONL).",
-    has_all(rb'"(?:sessionID|id)"\s*:\s*"ses_'),
+    has_all(rb'"ses_', json_key("sessionID|id", rb'"ses_')),
     file_reader(_of_file, "entries"),
 )
