@@ -2,7 +2,7 @@
 
 from fl_assets.events.redaction.blocks import ASSIGN, MIXED, QUOTE, SEP, STAND_IN
 from fl_assets.events.redaction.rule import ESCAPED, MASKED, Rule, Unless, any_case
-from fl_assets.events.redaction.vendor_keys import KEY_FORMATS, NAMED_KEYS
+from fl_assets.events.redaction.vendor_keys import KEY_FORMATS
 
 _PEM_GAP = "(?:[ \t\r\n]|\\\\{1,4}[rnt])"
 _PEM = (
@@ -15,10 +15,15 @@ _AUTHORIZATION = any_case("authorization")
 _SCHEMES = any_case(
     "(?:token|apikey|api-key|key|digest|negotiate|ntlm|oauth|hawk|bearer|basic|ssws|bot|splunk)"
 )
-_PLAIN_BEGINNINGS = (
-    "11|[AS][CK][0-9a-f]|(?:key|app|dataset|ap[ip]|sdk|mob|act|live|sess|secret|prod|user)[_.=-]"
+_NO_KEY_BEHIND_A_NAME = "|".join(
+    (
+        "(?:[0-9A-Za-z]{0,15}[^0-9A-Za-z])*(?:[0-9A-Za-z]{0,11}|[0-9A-Za-z]{13,15})$",  # short parts, no UUID
+        "[a-z0-9]{1,8}(?:[_-](?:[a-z]{1,24}|v?[0-9]{1,4}))+$",  # words-with-dashes
+        "11|[AS][CK][0-9a-f]|[0-9a-f]{32}[.]",
+        "(?:key|app|dataset|ap[ip]|sdk|mob|act|live|sess|secret|prod|user)[_.=-]",  # the key of a cache
+    )
 )
-"""How keys of some vendors begin, and much else does behind a dash: the key of a cache."""
+"""What looks like a vendor's key, and is much else behind a name and a dash or underscore."""
 _USER = "(?:[Uu]ser(?:name)?|\\[user|[$][A-Z_]+)\\[?"
 
 RULES = (
@@ -42,14 +47,24 @@ RULES = (
     ),
     Rule(
         "API_KEY",
-        f"({MASKED}|^|{ESCAPED}|[^0-9A-Za-z_-])({'|'.join(key.find for key in KEY_FORMATS)})([0-9A-Za-z]?)",
+        f"({MASKED}|^|{ESCAPED}|[^0-9A-Za-z_-]|[0-9A-Za-z][_-])"
+        f"({'|'.join(key.find for key in KEY_FORMATS)})([0-9A-Za-z]?)",
         kinds=tuple(key.find for key in KEY_FORMATS),
-        examples=tuple(f"key ‹{key.example}› was refused" for key in KEY_FORMATS),
+        examples=(
+            *(f"key ‹{key.example}› was refused" for key in KEY_FORMATS),
+            "backup-‹ghp_a7Kq2Zx9Lm4Tf8Wd1Rb6Yc3Vn5Hs0Jga7Kq›",
+            "TOKEN_‹AKIAQ7ZK2XW9M4TF8RB6›",
+        ),
         stays=(
             "sk-learn-contrib-estimators-v2",
             "hf_xxxxxxxxxxxxxxxxxxxxxxxx",
             "API-12345678901234567890123456",
             "sha256:114d1abee045089d78c6c5e6be2aa1da641b82249bf9f67cadea56bfdf46cab9",
+            "my-hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "the-npm_config_cache_of_a_long_build_agent_17",
+            "my_hf_internationalization_dataset_v2",
+            "cache-key-4f9a1c7e0b3d86254f9a1c7e0b3d8625",
+            "web-app-4f9a1c7e0b3d86254f9a1c7e",
         ),
         need="(?:[^0-9]*[0-9]|.*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16}).*",
         unless=(
@@ -59,30 +74,7 @@ RULES = (
             Unless(value="11[0-9a-f]{32}$", after="[0-9A-Za-z]"),
             ".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",
             Unless(before="<[A-Z].*"),
-        ),
-        apart=True,
-    ),
-    Rule(  # behind a name, with letters and digits at random, unless its own beginning is a word
-        "API_KEY",
-        f"([0-9A-Za-z][_-])({'|'.join(key.find for key in NAMED_KEYS)})([0-9A-Za-z]?)",
-        kinds=tuple(key.find for key in NAMED_KEYS),
-        examples=(
-            "backup-‹ghp_a7Kq2Zx9Lm4Tf8Wd1Rb6Yc3Vn5Hs0Jga7Kq› was refused",
-            "TOKEN_‹AKIAQ7ZK2XW9M4TF8RB6›",
-        ),
-        stays=(
-            "my-hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-            "the-npm_config_cache_of_a_long_build_agent_17",
-            "my_hf_internationalization_dataset_v2",
-            "cache-key-4f9a1c7e0b3d86254f9a1c7e0b3d8625",
-            "web-app-4f9a1c7e0b3d86254f9a1c7e",
-        ),
-        need="(?:[^0-9]*[0-9]|.*[a-z][A-Z]|A[A-Z]{3}[0-9A-Z]{16}).*",
-        unless=(
-            ".*(?:[xX*]{6}|[.]{3}|[Yy][Oo][Uu][Rr][_-])",
-            "(?:[0-9A-Za-z]{0,15}[^0-9A-Za-z])*(?:[0-9A-Za-z]{0,11}|[0-9A-Za-z]{13,15})$",  # no UUID either
-            "[a-z0-9]{1,8}(?:[_-](?:[a-z]{1,24}|v?[0-9]{1,4}))+$",  # words-with-dashes
-            f"(?:{_PLAIN_BEGINNINGS})",
+            Unless(before="[0-9A-Za-z][_-]$", value=_NO_KEY_BEHIND_A_NAME),
         ),
         apart=True,
     ),
