@@ -5,7 +5,7 @@ Association is not cause; the canary decides.
 """
 
 import numpy as np
-from scipy.special import _ufuncs
+from scipy.special import gammaln
 
 _Z95 = 1.959963984540054
 
@@ -16,10 +16,27 @@ def p_more(with_: np.ndarray, group: np.ndarray, with_all: np.ndarray, everyone:
     Counts are of the group's members with the trait, the group, all with the trait, and everyone.
     """
     hits, members, hits_all, everyone = map(np.rint, (with_, group, with_all, everyone))
-    # What `scipy.stats.hypergeom.sf` calls where there is more than one way, without the second that
-    # importing scipy.stats takes.
-    is_certain = hits <= np.maximum(0, members + hits_all - everyone)
-    return np.where(is_certain, 1.0, _ufuncs._hypergeom_sf(hits - 1, hits_all, members, everyone))
+    rest = everyone - hits_all
+    # The tail that leads away from the mean is summed, term by term: some ten standard deviations of them.
+    is_upper = hits * everyone > members * hits_all
+    at = np.where(is_upper, hits, hits - 1)
+    least, most = np.maximum(0, members - rest), np.minimum(members, hits_all)
+    is_possible = (least <= at) & (at <= most)
+    at = np.where(is_possible, at, least)
+    ways = _log_choose(hits_all, at) + _log_choose(rest, members - at) - _log_choose(everyone, members)
+    term, tail = np.where(is_possible, np.exp(ways), 0.0), np.zeros_like(at)
+    while (term > 1e-18 * tail).any():
+        tail += term
+        above = (hits_all - at) * (members - at), (at + 1) * (rest - members + at + 1)
+        below = at * (rest - members + at), (hits_all - at + 1) * (members - at + 1)
+        more, fewer = (np.where(is_upper, *both) for both in zip(above, below, strict=True))
+        term = term * more / np.maximum(fewer, 1.0)
+        at = at + np.where(is_upper, 1, -1)
+    return np.where(is_upper, tail, 1.0 - tail)
+
+
+def _log_choose(many: np.ndarray, some: np.ndarray) -> np.ndarray:
+    return gammaln(many + 1) - gammaln(some + 1) - gammaln(many - some + 1)
 
 
 def adjusted(p_values: np.ndarray) -> np.ndarray:

@@ -19,7 +19,19 @@ def test_the_test_of_a_trait_is_fishers_on_every_table_of_up_to_eleven():
     ]
     hits, group, hits_all, everyone = np.array(tables, float).T
     expected = hypergeom.sf(hits - 1, everyone, hits_all, group)
-    assert (p_more(hits, group, hits_all, everyone) == expected).all()
+    np.testing.assert_allclose(p_more(hits, group, hits_all, everyone), expected, rtol=1e-9, atol=1e-15)
+
+
+def test_the_test_of_a_trait_is_fishers_on_large_tables():
+    draw = np.random.default_rng(1)
+    everyone = draw.integers(1, 200_000, 500)
+    hits_all = np.minimum(draw.integers(0, everyone + 1), 10 ** draw.integers(1, 6, 500))
+    group = np.minimum(draw.integers(0, everyone + 1), 10 ** draw.integers(1, 6, 500))
+    mean = group * hits_all / everyone
+    hits = np.rint(mean + 3 * np.sqrt(mean) * draw.normal(size=500))
+    hits = np.clip(hits, np.maximum(0, group + hits_all - everyone), np.minimum(group, hits_all))
+    expected = hypergeom.sf(hits - 1, everyone, hits_all, group)
+    np.testing.assert_allclose(p_more(hits, group, hits_all, everyone), expected, rtol=1e-7, atol=1e-300)
 
 
 def test_a_cycle_imports_no_statistics_of_scipy():
