@@ -12,6 +12,7 @@ Families of fewer nodes have no cases.
 import json
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from fl_assets.core.models import Record
@@ -162,7 +163,7 @@ def _size(value: Any) -> str:
     if isinstance(value, bool):
         return "<true or false>"
     if isinstance(value, int | float):
-        return f"<number near {float(f'{value:.0e}'):.12g}>"
+        return f"<number near {float(f'{Decimal(value):.0e}'):.12g}>"
     if isinstance(value, str):
         return f"<text of {len(value)} characters>"
     return f"<{'list' if isinstance(value, list) else 'object'} of {len(value)}>"

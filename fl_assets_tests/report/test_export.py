@@ -68,6 +68,27 @@ def test_a_value_a_name_a_method_and_a_message_of_too_few_nodes_are_not_told(row
     assert "invented_here" not in told
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"hotel": ' + "9" * 350 + "}",
+        '{"hotel": ' + "[" * 5000 + "]" * 5000 + "}",
+        '{"hotel": 1, "hotel": 2}',
+        '{"hotel": -Infinity}',
+    ],
+    ids=["beyond a double", "nested too deep", "a key twice", "no number"],
+)
+def test_what_calls_are_given_stops_no_export(rows, arguments):
+    mine = [dict(row) for row in rows]
+    for row in mine:
+        if row["method"] == "book_room" and not row["success"]:
+            row["metadata"] = json.dumps(json.loads(row["metadata"]) | {"arguments": arguments})
+    found = cases_of(mine)
+    assert {one.method for one in found} == {one.method for one in cases_of(rows)}
+    for kind in FORMATS:
+        assert written(found, kind, "set").encode()
+
+
 def test_what_fails_on_too_few_nodes_has_no_case(rows):
     few = [row for row in rows if row["node_id"] in ("node-00", "node-01")]
     assert cases_of(few) == []
