@@ -146,6 +146,15 @@ def _files_in_words() -> Iterator[None]:
         names = " -> ".join(str(one) for one in (error.filename, error.filename2) if one)
         message = f"{names}: {error.strerror}{_where_to_write(error)}"
         raise CommandError(message) from error
+    except Exception as error:
+        # Dagster's own: of a full disk SQLite says two things, by the call that fails.
+        kind = type(error)
+        if (kind.__module__, kind.__name__) != ("sqlalchemy.exc", "OperationalError"):
+            raise
+        reason = getattr(error, "orig", error)
+        raise CommandError(
+            f"Dagster's database: {reason}; see that its disk has space, and run it again: nothing is lost"
+        ) from error
 
 
 def _where_to_write(error: OSError) -> str:

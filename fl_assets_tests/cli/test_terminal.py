@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -114,6 +116,20 @@ def test_a_file_that_cannot_be_used_is_named_without_the_number_of_the_error(mon
     with pytest.raises(SystemExit):
         main()
     assert "error: /srv/data/.lock: Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("said", ["disk I/O error", "database or disk is full"])
+def test_of_a_full_disk_dagsters_own_database_says_one_line(monkeypatch, capsys, said):
+    def full():
+        raise OperationalError("PRAGMA table_xinfo", (), sqlite3.OperationalError(said))
+
+    monkeypatch.setattr("fl_assets.cli.application.app", full)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.startswith(f"error: Dagster's database: {said}; see that its disk has space")
+    assert "PRAGMA" not in told
 
 
 def test_a_terminal_of_another_encoding_gets_what_it_can_show(at_home):
