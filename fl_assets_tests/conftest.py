@@ -22,6 +22,10 @@ from fl_assets.simulator.write import simulate
 hypothesis_settings.register_profile("default", deadline=None, derandomize=os.environ.get("CI") == "true")
 hypothesis_settings.load_profile("default")
 
+# Processes that tests start read what is compiled already: compiling all of it takes each the better part of a
+# second.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 DAYS = [date(2026, 11, day) for day in range(9, 15)]
 LAST_DAY = DAYS[-1]
 SHARED_DATA = Path(__file__).parents[1] / "../shared/data"

@@ -510,9 +510,11 @@ def test_wordings_of_many_systems_get_their_class_and_few_a_wrong_one():
         ("ssh: handshake failed: ssh: unable to authenticate", "auth"),
         ("UnboundLocalError: cannot access local variable <STR>", "code_defect"),
         (
-            "Error <NUM> - Request too large for model <CODE> on tokens per minute: Limit <NUM>",
-            "context_overflow",
+            "Error <NUM> - Request too large for model <CODE> on tokens per minute (TPM): Limit <NUM>, "
+            "Requested <NUM>, please reduce your message size and try again.",
+            "rate_limit",
         ),
+        ("Request too large for model <CODE>: at most <NUM> tokens", "context_overflow"),
         ("Exceeded token limit of <NUM> for sample", "step_limit"),
         ("Tool refund failed: order not found", "not_found"),
         ("org.springframework.ai.tool.execution.ToolExecutionException: city not found", "not_found"),
