@@ -22,7 +22,7 @@ from fl_assets.simulator.write import simulate
 hypothesis_settings.register_profile("default", deadline=None, derandomize=os.environ.get("CI") == "true")
 hypothesis_settings.load_profile("default")
 
-# Processes that tests start read what is compiled already: compiling all of it takes each the better part of a
+# Processes that tests start read compiled modules: to compile all of them takes each the better part of a
 # second.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
