@@ -4,8 +4,9 @@ What goes here: finding the decision and recording the answer. What does not: ca
 (`updates/rollout.py`).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date
+from typing import Any
 
 from fl_assets.infra.clock import now_utc
 from fl_assets.updates.decide import in_words
@@ -78,35 +79,62 @@ def code_for(stores: UpdateStores, decision_id: str) -> str:
     return intent_of(stores).code(found.update, found.known)
 
 
-def answer(
+def answer(stores: UpdateStores, decision_id: str, *, yes: bool, **said: Any) -> Decided:
+    """Record a person's yes or no to one decision; see `answer_each`."""
+    (found,) = answer_each(stores, [(decision_id, yes)], **said)
+    return found
+
+
+def answer_each(
     stores: UpdateStores,
-    decision_id: str,
+    given: Sequence[tuple[str, bool]],
     *,
-    yes: bool,
     by: str,
     reason: str,
     codes: Collection[str],
     clock: Clock = now_utc,
-) -> Decided:
-    """Record a person's yes or no to a decision without carrying anything out.
+) -> list[Decided]:
+    """Record a person's yes or no to decisions without carrying anything out; each is checked before any is.
 
-    One of `codes` must be that of this change and this answer.
+    Of each change and answer `codes` must have the code.
 
     Raises:
-        AnswerError: no such decision; no valid code; or a yes to a decision that the gate holds, that is of a
-            historical day, or that changes nothing.
-        RefusedChangeError: its update is past that.
+        AnswerError: no such decision, or one twice; no valid code; its update is past that; or a yes to a
+            decision that the gate holds, that is of a historical day, or that changes nothing.
     """
-    for name, text, most in (("by", by, MAX_BY), ("reason", reason, MAX_REASON)):
+    if not given:
+        return []
+    _check_words(given[0][0], by=by, reason=reason)
+    releases = open_releases(stores, clock)
+    found = [locate_decision(stores, decision_id, releases) for decision_id, _ in given]
+    ids = [one.decision.decision_id for one in found]
+    if twice := [one for one in ids if ids.count(one) > 1]:
+        raise AnswerError(f"decision {twice[0]}: answered twice; give one answer")
+    intent = intent_of(stores)
+    meant = [_code_meant(intent, one, codes, yes=yes) for one, (_, yes) in zip(found, given, strict=True)]
+    for one, (_, yes), code in zip(found, given, meant, strict=True):
+        after = one.known.answers if one.known else 0
+        try:
+            (releases.approve if yes else releases.reject)(
+                one.update, by=by, reason=reason, code=code, after=after
+            )
+        except RefusedChangeError as error:
+            raise AnswerError(str(error)) from error
+    return [locate_decision(stores, decision_id, releases) for decision_id in ids]
+
+
+def _check_words(decision_id: str, **said: str) -> None:
+    for (name, text), most in zip(said.items(), (MAX_BY, MAX_REASON), strict=True):
         if len(text) > most or not text.replace("\n", " ").isprintable():
             raise AnswerError(
                 f"decision {decision_id[:40]!r}: {name} must be at most {most} printable characters"
             )
-    if not by.strip() or not reason.strip():
-        empty = " and ".join(name for name, text in (("by", by), ("reason", reason)) if not text.strip())
+    if empty := " and ".join(name for name, text in said.items() if not text.strip()):
         raise AnswerError(f"decision {decision_id!r}: {empty} must not be empty")
-    releases = open_releases(stores, clock)
-    found = locate_decision(stores, decision_id, releases)
+
+
+def _code_meant(intent: Intent, found: Decided, codes: Collection[str], *, yes: bool) -> str:
+    """Return the code among `codes` that is for this answer, which must be one that can be given."""
     decision = found.decision
     if yes and not can_be_answered(decision):
         past = ", and of a past day" if decision.mode == "backtest" else ""
@@ -114,23 +142,14 @@ def answer(
             f"decision {decision.decision_id} is {in_words(decision.model_dump())}{past}: there is nothing "
             f"to approve; `fl-assets explain {decision.decision_id[:8]}` says why"
         )
-    code = intent_of(stores).is_meant(codes, found.update, found.known)
-    if not code:
-        shown = ", ".join(repr(one[:20]) for one in list(codes)[:3])
-        given = f"{shown} is not its code" if codes else "no code was given"
-        raise AnswerError(
-            f"decision {decision.decision_id}: {given}; an answer to this change of {decision.target} "
-            "needs the code "
-            f"that `fl-assets decisions --date {decision.day}` shows now"
-        )
-    after = found.known.answers if found.known else 0
-    try:
-        (releases.approve if yes else releases.reject)(
-            found.update, by=by, reason=reason, code=code, after=after
-        )
-    except RefusedChangeError as error:
-        raise AnswerError(str(error)) from error
-    return locate_decision(stores, decision.decision_id, releases)
+    if code := intent.is_meant(codes, found.update, found.known):
+        return code
+    shown = ", ".join(repr(one[:20]) for one in list(codes)[:3])
+    given = f"{shown} is not its code" if codes else "no code was given"
+    raise AnswerError(
+        f"decision {decision.decision_id}: {given}; an answer to this change of {decision.target} needs the "
+        f"code that `fl-assets decisions --date {decision.day}` shows now"
+    )
 
 
 def undo(

@@ -411,6 +411,22 @@ def test_a_code_is_good_for_one_answer(folder):
     assert carried_out(space, clock)["status"] == "canary"
 
 
+@pytest.mark.parametrize(
+    ("other", "says"), [("f" * 16, "matches no decision"), (None, "answered twice; give one answer")]
+)
+def test_of_answers_given_together_all_are_recorded_or_none(folder, other, says):
+    space, clock = space_in(folder, "stage"), Clock(DAY)
+    one = decided(space).decision.decision_id
+    given = [(one, True), (other or one, False)]
+    with pytest.raises(answers.AnswerError, match=says):
+        answers.answer_each(space.updates, given, codes=[code_for(space.updates, one)], clock=clock, **SAID)
+    assert open_releases(space.updates).events() == []
+    (found,) = answers.answer_each(
+        space.updates, given[:1], codes=[code_for(space.updates, one)], clock=clock, **SAID
+    )
+    assert found.known.status == "approved"
+
+
 @pytest.mark.parametrize("yes", [True, False])
 def test_of_two_answers_at_once_by_one_code_one_counts(folder, monkeypatch, yes):
     space, clock = space_in(folder, "stage"), Clock(DAY)

@@ -24,7 +24,7 @@ from fl_assets.defs.resources import WorkspaceResource
 from fl_assets.defs.terminal_runs import LOCATION
 from fl_assets.events.redaction.errors import without_secrets
 from fl_assets.infra.clock import now_utc
-from fl_assets.updates.answers import AnswerError, answer
+from fl_assets.updates.answers import AnswerError, answer_each
 from fl_assets.updates.decide import in_words, is_for_review
 from fl_assets.updates.history import MACHINE, fold
 from fl_assets.updates.proposals import answer_config, can_be_answered, proposal
@@ -127,10 +127,9 @@ def _place(context: dg.AssetExecutionContext) -> str:
 def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspace: WorkspaceResource) -> None:
     """What was done about each decision: staged, on canary nodes, applied, or why not; each is done once."""
     space, days = workspace.open(), days_of(context.partition_keys)
-    for yes, decisions in ((True, config.approve), (False, config.reject)):
-        for decision in decisions:
-            given = {"by": config.by, "reason": config.reason, "codes": config.codes}
-            answer(space.updates, decision, yes=yes, **given, clock=now_utc)
+    given = [*((one, True) for one in config.approve), *((one, False) for one in config.reject)]
+    said = {"by": config.by, "reason": config.reason, "codes": config.codes}
+    answer_each(space.updates, given, **said, clock=now_utc)
     for day in days:
         if space.warehouse.manifest("update_decisions", day) is None:
             continue
