@@ -200,7 +200,7 @@ def test_retention_removes_raw_days_and_keeps_their_sums(copied, monkeypatch):
 
 def test_too_few_events_are_said_recorded_and_stop_the_cycle(copied):
     coordinator = copied(fresh=True, min_events=1_000_000)
-    with pytest.raises(InsufficientData, match="at least 1000000 events"):
+    with pytest.raises(InsufficientData, match="at least 1,000,000 events"):
         coordinator.run_learning_cycle(LAST_DAY)
     (row,) = coordinator.workspace.warehouse.read_day("learning_cycles", LAST_DAY)
     assert row["status"] == "insufficient_data"
