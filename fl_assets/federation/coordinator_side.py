@@ -45,7 +45,7 @@ from fl_assets.infra.json_text import canonical_record
 from fl_assets.infra.keys import TrustedKeys
 from fl_assets.infra.lake import SCHEMA_VERSION, Manifest, retry_on_conflict
 from fl_assets.infra.open_lake import open_lake
-from fl_assets.sums.masking import mask_sql
+from fl_assets.sums.masking import masked_sql
 from fl_assets.sums.summaries import SummaryRows
 
 MAX_REFUSED = 1_000
@@ -385,12 +385,8 @@ def mask_texts(texts: list[str]) -> list[str]:
         return []
     with duckdb.connect() as connection:
         connection.execute(
-            "create table given as select unnest($texts) as text, unnest(range(len($texts))) as place",
+            "create table given as select unnest($texts) as error, unnest(range(len($texts))) as number",
             {"texts": texts},
         )
-        return [
-            masked
-            for (masked,) in connection.execute(
-                f"select {mask_sql('text')} from given order by place"  # noqa: S608
-            ).fetchall()
-        ]
+        found = connection.execute(f"select masked_error from ({masked_sql('given')}) order by number")  # noqa: S608
+        return [masked for (masked,) in found.fetchall()]

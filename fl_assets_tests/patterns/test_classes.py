@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from fl_assets.core.models import ErrorClass
 from fl_assets.core.tables import RAW_TRACES
+from fl_assets.federation.coordinator_side import mask_texts
 from fl_assets.patterns.classes import MAX_TEXT, ClassRule, load_failure_classes, readable, rule_of
 from fl_assets.patterns.grouping import group_patterns
-from fl_assets.sums.masking import mask_sql, signature_sql
+from fl_assets.sums.masking import signature_sql
 
 REAL = Path(__file__).parents[2] / "../shared/data"
 RULES = load_failure_classes()
@@ -487,10 +488,7 @@ WORDINGS = Path(__file__).with_name("wordings.txt").read_text(encoding="utf-8").
 
 def test_wordings_of_many_systems_get_their_class_and_few_a_wrong_one():
     expected, texts = zip(*(line.split("|", 1) for line in WORDINGS), strict=True)
-    with duckdb.connect() as db:
-        given = "(select unnest(range(len($texts))) as place, unnest($texts) as text)"
-        masked = db.execute(f"select {mask_sql('text')} from {given} order by place", {"texts": texts})
-        found = [classify(text, ["call"], ["agent"], "error", RULES) for (text,) in masked.fetchall()]
+    found = [classify(text, ["call"], ["agent"], "error", RULES) for text in mask_texts(list(texts))]
     assert set(get_args(ErrorClass)) == set(expected)
     wrong = [
         (given, said, text) for given, said, text in zip(found, expected, texts, strict=True) if given != said

@@ -3,22 +3,20 @@
 import random
 from datetime import date, timedelta
 
-import duckdb
 import pandas as pd
 import pytest
 
+from fl_assets.federation.coordinator_side import mask_texts
 from fl_assets.patterns.classes import load_failure_classes
 from fl_assets.patterns.families import families, first_sentence, kinds
 from fl_assets.patterns.grouping import group_patterns
-from fl_assets.sums.masking import mask_sql
 
 RULES = load_failure_classes()
 FIRST = date(2026, 11, 1)
 
 
 def masked(text):
-    with duckdb.connect() as con:
-        return con.execute(f"select {mask_sql('t')} from (select $1::varchar as t)", [text]).fetchone()[0]
+    return mask_texts([text])[0]
 
 
 def known(texts, *, service="agent", method="call", day=0, weight=None):
@@ -26,8 +24,7 @@ def known(texts, *, service="agent", method="call", day=0, weight=None):
         {
             "message_id": [f"m{abs(hash((text, service, method)))}" for text in texts],
             "masked_error": [
-                masked(text) if text else f"no error text: service={service} method={method}"
-                for text in texts
+                masked or f"no error text: service={service} method={method}" for masked in mask_texts(texts)
             ],
             "has_text": [bool(text) for text in texts],
             "service": service,
