@@ -147,14 +147,13 @@ def _files_in_words() -> Iterator[None]:
         message = f"{names}: {error.strerror}{_where_to_write(error)}"
         raise CommandError(message) from error
     except Exception as error:
-        # Dagster's own: of a full disk SQLite says two things, by the call that fails.
+        # By name, since importing SQLAlchemy would cost every command.
         kind = type(error)
         if (kind.__module__, kind.__name__) != ("sqlalchemy.exc", "OperationalError"):
             raise
-        reason = getattr(error, "orig", error)
-        raise CommandError(
-            f"Dagster's database: {reason}; see that its disk has space, and run it again: nothing is lost"
-        ) from error
+        reason = str(getattr(error, "orig", error))
+        space = "see that its disk has space, and " if "disk" in reason else ""  # SQLite says it in two ways
+        raise CommandError(f"Dagster's database: {reason}; {space}run it again: nothing is lost") from error
 
 
 def _where_to_write(error: OSError) -> str:

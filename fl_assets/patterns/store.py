@@ -12,16 +12,14 @@ import duckdb
 import pandas as pd
 
 from fl_assets.core.cycles import Window
-from fl_assets.core.tables import CONVERSATION_LOGS, PATTERN_EXAMPLES, RAW_TRACES
 from fl_assets.events.engine import DuckDBEngine
-from fl_assets.infra.lake_views import view_days
 from fl_assets.infra.warehouse import Warehouse
 from fl_assets.patterns.analysis import Analysis, History
 from fl_assets.patterns.cases import Case, cases
 from fl_assets.patterns.counts import BASELINE_DAYS, HISTORY_DAYS, INCIDENT_DAYS
 from fl_assets.patterns.judged import NO_EVALUATIONS
-from fl_assets.patterns.knowledge import NOTHING_KNOWN, Knowledge, learn_from, without_middle
-from fl_assets.sums.conversations import telling_turns_sql
+from fl_assets.patterns.knowledge import NOTHING_KNOWN, Knowledge, learn_from
+from fl_assets.patterns.talk import TALK_SQL, talk_examples
 from fl_assets.sums.masking import signature_sql
 from fl_assets.sums.summaries import Summaries
 
@@ -100,29 +98,6 @@ def left_out(warehouse: Warehouse, day: date) -> dict[str, int]:
     return row
 
 
-_TALK = """
-    select family_id, failure_class as signal, services[1] as service,
-        unnest(exemplar_trace_ids) as session_id
-    from failure_patterns where event_date = $day and kind = 'conversation'"""
-_TURNS = f"""
-    create temp table fl_turns as select * from {CONVERSATION_LOGS.name}
-    where coalesce(session_id, log_id, event_id) in (select session_id from fl_talk)"""  # noqa: S608
-_TALK_EXAMPLES = """
-    with patterns as (select distinct family_id, signal, service from fl_talk),
-    told as ({turns}),
-    shown as (
-        select family_id, t.*, p.service as agent, row_number() over (
-            partition by family_id, t.node_id order by t.timestamp desc, t.event_id) as of_node
-        from told join patterns p using (signal, service) join fl_turns t using (event_date, event_id))
-    select family_id, row_number() over (partition by family_id order by of_node, timestamp desc, event_id)
-            ::integer as rank,
-        false as succeeded, coalesce(user_query, '') as user_query,
-        coalesce(system_response, '') as system_response,
-        agent as service, 'conversation' as method, '{{}}' as arguments, node_id, timestamp,
-        coalesce(trace_id, session_id, '') as trace_id
-    from shown qualify rank <= 3 order by family_id, rank"""
-
-
 @dataclass(frozen=True)
 class PatternStore:
     """Reads what the patterns of a day are made from, and replaces them."""
@@ -177,7 +152,7 @@ class PatternStore:
     def knowledge(self, day: date, window: Window, min_nodes: int) -> Knowledge:
         """Return the consequences, contrasts, cures and examples of a window's failures."""
         judged = self.engine.lake.paths("evaluations", window.days)
-        talk = self._talk(day, window)
+        talk = talk_examples(self.engine, self.warehouse.read(TALK_SQL, {"day": day}), window.days)
         with self._calls(day, window) as (connection, family_of):
             if not family_of:
                 return replace(NOTHING_KNOWN, examples=talk)
@@ -192,25 +167,6 @@ class PatternStore:
                 evaluations="fl_evaluations" if judged else NO_EVALUATIONS,
             )
             return known if talk.empty else replace(known, examples=pd.concat([known.examples, talk]))
-
-    def _talk(self, day: date, window: Window) -> pd.DataFrame:
-        """Return up to three turns of each of the day's patterns of talk, from conversations that show it."""
-        patterns = self.warehouse.read(_TALK, {"day": day})
-        if patterns.empty or not self.engine.lake.paths(CONVERSATION_LOGS.name, window.days):
-            return NOTHING_KNOWN.examples
-        with self.engine.connect() as connection:
-            for table in (RAW_TRACES, CONVERSATION_LOGS):
-                view_days(connection, self.engine.lake, table, window.days)
-            connection.register("fl_talk", patterns)
-            turns = telling_turns_sql("fl_turns", RAW_TRACES.name)
-            connection.execute(_TURNS)
-            found = connection.sql(_TALK_EXAMPLES.format(turns=turns)).df()
-        said = zip(found.pop("user_query"), found.pop("system_response"), strict=True)
-        messages = [
-            f"User: {without_middle(asked, 250)}\nAgent: {without_middle(answer, 340)}"
-            for asked, answer in said
-        ]
-        return found.assign(message=messages)[PATTERN_EXAMPLES.day_columns]
 
     def cases(self, day: date, window: Window, *, min_nodes: int, most: int) -> list[Case]:
         """Return failed calls of each of the day's families, with calls that succeeded beside them."""

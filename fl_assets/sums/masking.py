@@ -290,7 +290,8 @@ def masked_sql(rows: str, blank: str | None = None) -> str:
         fl_texts as (
             select blanked, masked, place from fl_messages join fl_said using (message)
                 join fl_masked using (said))
-        select fl_blanked.* exclude (blanked), masked || {_status_sql("error", "place")} as masked_error
+        select fl_blanked.* exclude (blanked),
+            fl_texts.masked || {_status_sql("error", "fl_texts.place")} as masked_error
         from fl_blanked left join fl_texts using (blanked)"""  # noqa: S608 - constants and names of our own only
 
 

@@ -118,8 +118,17 @@ def test_a_file_that_cannot_be_used_is_named_without_the_number_of_the_error(mon
     assert "error: /srv/data/.lock: Permission denied" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("said", ["disk I/O error", "database or disk is full"])
-def test_of_a_full_disk_dagsters_own_database_says_one_line(monkeypatch, capsys, said):
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("disk I/O error", "; see that its disk has space, and run it again"),
+        ("database or disk is full", "; see that its disk has space, and run it again"),
+        ("database is locked", "; run it again"),
+    ],
+)
+def test_what_dagsters_own_database_says_is_one_line_and_of_a_full_disk_what_to_do(
+    monkeypatch, capsys, said, hint
+):
     def full():
         raise OperationalError("PRAGMA table_xinfo", (), sqlite3.OperationalError(said))
 
@@ -128,7 +137,7 @@ def test_of_a_full_disk_dagsters_own_database_says_one_line(monkeypatch, capsys,
         main()
     assert ended.value.code == 1
     told = " ".join(capsys.readouterr().err.split())
-    assert told.startswith(f"error: Dagster's database: {said}; see that its disk has space")
+    assert told.startswith(f"error: Dagster's database: {said}{hint}")
     assert "PRAGMA" not in told
 
 

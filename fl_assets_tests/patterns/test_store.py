@@ -11,6 +11,18 @@ from fl_assets_tests.fleets import DAY, call, turn
 WORDS = ("alpha", "bravo", "coral", "delta", "ember", "frost", "grove", "haven", "inlet", "jolly")
 
 
+def analysed(space, history):
+    return analyse(
+        history,
+        space.days.window(DAY),
+        rules=load_failure_classes(),
+        corrections=load_corrections(None),
+        false_discovery_rate=0.1,
+        min_nodes=3,
+        summary_min_nodes=3,
+    )
+
+
 def test_of_too_many_messages_those_of_most_nodes_are_looked_at_and_the_rest_is_counted(
     tmp_path, monkeypatch
 ):
@@ -37,15 +49,7 @@ def test_of_too_many_messages_those_of_most_nodes_are_looked_at_and_the_rest_is_
     assert set(history.signatures["message_id"]) == set(history.messages["message_id"])
     expected = {"messages": 27, "failures": 27}
     assert left_out(space.warehouse, DAY) == space.report.rows(DAY).left_out == expected
-    found = analyse(
-        history,
-        space.days.window(DAY),
-        rules=load_failure_classes(),
-        corrections=load_corrections(None),
-        false_discovery_rate=0.1,
-        min_nodes=3,
-        summary_min_nodes=3,
-    )
+    found = analysed(space, history)
     assert found.patterns["failures"].sum() == 48
     space.patterns.replace(DAY, found)
     again = space.recounter.recount(DAY, [DAY])
@@ -82,15 +86,7 @@ def test_a_pattern_of_talk_has_turns_that_show_it_as_examples(tmp_path):
     days = space.days.with_events(DAY)
     space.sums.refresh_signatures(days)
     space.sums.refresh_conversations(days)
-    found = analyse(
-        space.patterns.history(DAY),
-        space.days.window(DAY),
-        rules=load_failure_classes(),
-        corrections=load_corrections(None),
-        false_discovery_rate=0.1,
-        min_nodes=3,
-        summary_min_nodes=3,
-    )
+    found = analysed(space, space.patterns.history(DAY))
     space.patterns.replace(DAY, found)
     (family,) = found.patterns["family_id"]
     examples = space.patterns.knowledge(DAY, space.days.window(DAY), 3).examples

@@ -216,6 +216,12 @@ def test_sharing_work_between_rows_changes_no_mask(con, texts):
         )
 
 
+def test_rows_may_have_columns_of_any_name(con):
+    row = "(select 'HTTP 503' as error, 1 as place, 2 as masked, 3 as message, 4 as said)"
+    found = con.execute(f"select masked_error, place, masked, message, said from ({masked_sql(row)})")
+    assert found.fetchone() == (mask(con, "HTTP 503"), 1, 2, 3, 4)
+
+
 @given(st.lists(TEXTS, min_size=1, max_size=40, unique=True), st.randoms(use_true_random=False))
 @settings(max_examples=5, deadline=None)
 def test_other_digits_give_the_same_mask_but_for_the_status(texts, rng):

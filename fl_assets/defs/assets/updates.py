@@ -128,8 +128,7 @@ def applied_updates(context: dg.AssetExecutionContext, config: Answers, workspac
     """What was done about each decision: staged, on canary nodes, applied, or why not; each is done once."""
     space, days = workspace.open(), days_of(context.partition_keys)
     given = [*((one, True) for one in config.approve), *((one, False) for one in config.reject)]
-    said = {"by": config.by, "reason": config.reason, "codes": config.codes}
-    answer_each(space.updates, given, **said, clock=now_utc)
+    answer_each(space.updates, given, by=config.by, reason=config.reason, codes=config.codes, clock=now_utc)
     for day in days:
         if space.warehouse.manifest("update_decisions", day) is None:
             continue

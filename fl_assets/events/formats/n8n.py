@@ -37,13 +37,10 @@ def _of_execution(value: Any) -> Iterator[Found]:
 def _run(session: Session, node: str, kind: str, number: int, run: dict[str, Any]) -> Span:
     start, took = any_ns(run.get("startTime"), "startTime"), number_of(run, ("executionTime",))
     status = first(run, ("executionStatus",))
-    has_failed, type_name = (
-        status in {"error", "crashed"} or bool(run.get("error")),
-        kind.rpartition(".")[2].lower(),
-    )
-    is_part = any(
-        key.startswith("ai_") for key in as_object(run.get("data")) | as_object(run.get("inputOverride"))
-    )
+    has_failed = status in {"error", "crashed"} or bool(run.get("error"))
+    type_name = kind.rpartition(".")[2].lower()
+    connections = as_object(run.get("data")) | as_object(run.get("inputOverride"))
+    is_part = any(name.startswith("ai_") for name in connections)
     source = next(iter(objects_of(run.get("source"))), {})
     operation = "invoke_agent" if type_name == "agent" else "execute_tool"
     operation = "chat" if type_name.startswith(_MODEL) else operation

@@ -7,7 +7,6 @@ Sources: opentelemetry-proto 1.5, `docs/specification.md#json-protobuf-encoding`
 Tempo's HTTP API (`/api/traces`).
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,12 +111,11 @@ def _read_metrics(lines: Lines, options: ReadOptions = DEFAULT_OPTIONS) -> Itera
     """Read a file that begins with metrics: after them there may be spans."""
     has_more = False
     for found in _READ(lines, options):
-        is_all = isinstance(found, RefusedLine) and _METRICS_ALONE.fullmatch(found.detail) and not has_more
+        is_all = isinstance(found, RefusedLine) and found.reason == "not_used" and not has_more
         has_more = True
         yield RefusedLine(0, "unsupported_format", _NO_CALLS, 0) if is_all else found
 
 
-_METRICS_ALONE = re.compile(r"[^:]*: \d+ metrics")
 _NO_CALLS = "otlp_metrics: OTLP metrics hold sums, not calls; send traces"
 
 FORMAT = Format(
